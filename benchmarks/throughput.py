@@ -21,8 +21,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from isoflop.evaluation import next_token_loss
-from isoflop.models import build_decoder, parametrization
+from isoflop.evaluation import batch_loss
+from isoflop.models import Batch, build_model, parametrization
 from isoflop.planning import Family
 from isoflop.shapes import matmul_params
 from isoflop.training import OptimizerConfig, build_optimizer
@@ -82,7 +82,8 @@ class Gpt2(nn.Module):
         nn.init.normal_(self.embedding.weight, std=0.02)
         self.head.weight = self.embedding.weight
 
-    def forward(self, tokens_BT: Tensor) -> Tensor:
+    def forward(self, batch: Batch) -> Tensor:
+        tokens_BT = batch.inputs
         places_T = torch.arange(tokens_BT.shape[1], device=tokens_BT.device)
         return self.head(self.norm(self.blocks(self.embedding(tokens_BT) + self.positions(places_T))))
 
@@ -91,7 +92,7 @@ def stepper(model: nn.Module, optimizer: torch.optim.Optimizer, rows_BT: Tensor)
     """One whole training step of `model` on the same tokens each time."""
 
     def step() -> None:
-        loss = next_token_loss(model, rows_BT[:, :-1], rows_BT[:, 1:])
+        loss = batch_loss(model, Batch(rows_BT[:, :-1], rows_BT[:, 1:]))
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -104,7 +105,7 @@ def compare(setting: Setting, *, rounds: int, steps: int) -> str:
     """A line of the table."""
     family = Family(setting.layers, setting.heads, setting.vocab, setting.context)
     shape = family.at(setting.width)
-    ours, rules = build_decoder(shape, parametrization("u-mup"), base=shape, seed=0)
+    ours, rules = build_model(shape, parametrization("u-mup"), base=shape, seed=0)
     plain = Gpt2(setting)
     rows_BT = torch.randint(setting.vocab, (setting.batch, setting.context + 1))
     run = (

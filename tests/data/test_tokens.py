@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from isoflop.data import CausalBatches, CorpusConfig, TokenizerConfig, load_tokens, prepare_tokens, validation_windows
+from isoflop.data import CausalBatches, CorpusConfig, TokenizerConfig, load_tokens, prepare_tokens, validation_batch
 from isoflop.data.tokens import CHUNK_CHARACTERS, END_OF_DOCUMENT
 from isoflop.errors import UserError
 
@@ -59,7 +59,7 @@ def test_a_vocabulary_below_the_bytes_is_refused() -> None:
 
 def test_an_epoch_shows_each_predicted_token_once_and_the_next_epoch_another_order() -> None:
     batches = CausalBatches(np.arange(1001, dtype=np.uint16), context=10, batch=4, seed=0)
-    epochs = [[batches.at(25 * epoch + step)[1] for step in range(25)] for epoch in range(2)]
+    epochs = [[batches.at(25 * epoch + step).targets for step in range(25)] for epoch in range(2)]
     for epoch in epochs:
         seen = np.concatenate([targets.numpy().ravel() for targets in epoch])
         assert sorted(seen.tolist()) == list(range(1, 1001))
@@ -70,29 +70,29 @@ def test_a_batch_depends_on_seed_and_step_alone() -> None:
     tokens = np.arange(1001, dtype=np.uint16)
     one, other = (CausalBatches(tokens, context=10, batch=4, seed=5) for _ in range(2))
     one.at(30)
-    inputs, targets = one.at(3)
-    assert (inputs == other.at(3)[0]).all()
+    inputs, targets = one.at(3)[:2]
+    assert (inputs == other.at(3).inputs).all()
     assert (targets == inputs + 1).all()
-    assert not (inputs == CausalBatches(tokens, context=10, batch=4, seed=6).at(3)[0]).all()
+    assert not (inputs == CausalBatches(tokens, context=10, batch=4, seed=6).at(3).inputs).all()
 
 
 def test_validation_windows_are_spread_over_the_whole_text() -> None:
-    windows = validation_windows(np.arange(1001, dtype=np.uint16), context=10, count=5)
-    assert windows[:, 0].tolist() == [0, 250, 500, 740, 990]
-    assert validation_windows(np.arange(1001, dtype=np.uint16), context=10, count=500).shape == (100, 11)
+    batch = validation_batch(np.arange(1001, dtype=np.uint16), context=10, count=5)
+    assert batch.inputs[:, 0].tolist() == [0, 250, 500, 740, 990]
+    assert validation_batch(np.arange(1001, dtype=np.uint16), context=10, count=500).targets.shape == (100, 10)
 
 
 def test_too_little_text_is_refused() -> None:
     with pytest.raises(UserError, match="less than one batch"):
         CausalBatches(np.arange(39, dtype=np.uint16), context=10, batch=4, seed=0)
     with pytest.raises(UserError, match="less than one sequence"):
-        validation_windows(np.arange(9, dtype=np.uint16), context=10, count=1)
+        validation_batch(np.arange(9, dtype=np.uint16), context=10, count=1)
 
 
 @pytest.mark.parametrize("steps", [5, 20, 60])
 def test_any_prefix_of_an_epoch_is_spread_over_the_whole_text(steps: int) -> None:
     """No gap between visited windows exceeds three mean gaps; a random order leaves gaps of ln n."""
     batches = CausalBatches(np.arange(40_001, dtype=np.uint16), context=10, batch=16, seed=3)
-    starts = np.sort(np.concatenate([batches.at(step)[0][:, 0].numpy() for step in range(steps)]))
+    starts = np.sort(np.concatenate([batches.at(step).inputs[:, 0].numpy() for step in range(steps)]))
     gaps = np.diff(np.append(starts, starts[0] + 40_000))
     assert gaps.max() <= 3 * 40_000 / (16 * steps)

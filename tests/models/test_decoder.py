@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from isoflop.errors import UserError
-from isoflop.models import PARAMETRIZATIONS, Decoder, build_decoder, parametrization
+from isoflop.models import IGNORED, PARAMETRIZATIONS, Batch, Decoder, build_model, parametrization
 from isoflop.models.decoder import ROTARY_BASE
 from isoflop.shapes import FeedForward, ModelShape, count_params
 
@@ -68,14 +68,19 @@ def feed_forward(shape: ModelShape, weights: dict[str, torch.Tensor], prefix: st
     return weights[prefix + "feed_forward.down.weight"] @ u
 
 
+def reading(tokens: torch.Tensor) -> Batch:
+    """A batch of which nothing is to be predicted."""
+    return Batch(tokens, torch.full_like(tokens, IGNORED))
+
+
 @pytest.mark.parametrize("kind", ["swiglu", "gelu", "relu", "relu2"])
 @pytest.mark.parametrize("tied", [False, True])
 def test_logits_equal_the_definition_written_out(kind: FeedForward, tied: bool) -> None:
     shape = dataclasses.replace(SHAPE, feed_forward=kind, tied=tied)
-    model, _ = build_decoder(shape, parametrization("u-mup"), base=shape, seed=1)
+    model, _ = build_model(shape, parametrization("u-mup"), base=shape, seed=1)
     tokens = [3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8]
     with torch.no_grad():
-        logits = model(torch.tensor([tokens]))[0]
+        logits = model(reading(torch.tensor([tokens])))[0]
         assert torch.allclose(logits.double(), reference_logits(model, tokens), atol=1e-4, rtol=1e-4)
 
 
@@ -83,17 +88,17 @@ def test_logits_equal_the_definition_written_out(kind: FeedForward, tied: bool) 
 @pytest.mark.parametrize("kind", ["swiglu", "relu2"])
 def test_the_weights_are_as_many_as_the_shape_counts(kind: FeedForward, tied: bool) -> None:
     shape = dataclasses.replace(SHAPE, feed_forward=kind, tied=tied)
-    model, _ = build_decoder(shape, parametrization("sp"), base=shape, seed=0)
+    model, _ = build_model(shape, parametrization("sp"), base=shape, seed=0)
     assert sum(weight.numel() for weight in model.parameters()) == count_params(shape).total
 
 
 def test_no_token_sees_a_later_one() -> None:
-    model, _ = build_decoder(SHAPE, parametrization("u-mup"), base=SHAPE, seed=0)
+    model, _ = build_model(SHAPE, parametrization("u-mup"), base=SHAPE, seed=0)
     tokens = torch.randint(50, (1, 12))
     changed = tokens.clone()
     changed[0, 7] = (tokens[0, 7] + 1) % 50
     with torch.no_grad():
-        before, after = model(tokens)[0], model(changed)[0]
+        before, after = model(reading(tokens))[0], model(reading(changed))[0]
     assert torch.equal(before[:7], after[:7])
     assert not torch.allclose(before[7:], after[7:])
 
@@ -101,11 +106,11 @@ def test_no_token_sees_a_later_one() -> None:
 @pytest.mark.parametrize("name", sorted(PARAMETRIZATIONS))
 def test_first_weights_depend_on_seed_and_name_alone(name: str) -> None:
     table = parametrization(name)
-    first, _ = build_decoder(SHAPE, table, base=SHAPE, seed=0)
-    deeper, _ = build_decoder(
+    first, _ = build_model(SHAPE, table, base=SHAPE, seed=0)
+    deeper, _ = build_model(
         dataclasses.replace(SHAPE, layers=3), table, base=dataclasses.replace(SHAPE, layers=3), seed=0
     )
-    other, _ = build_decoder(SHAPE, table, base=SHAPE, seed=1)
+    other, _ = build_model(SHAPE, table, base=SHAPE, seed=1)
     assert torch.equal(first.embedding.weight, deeper.embedding.weight)
     assert not torch.equal(first.embedding.weight, other.embedding.weight)
 

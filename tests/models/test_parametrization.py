@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from isoflop.errors import UserError
-from isoflop.models import PARAMETRIZATIONS, build_decoder, parametrization
+from isoflop.models import PARAMETRIZATIONS, build_model, parametrization
 from isoflop.models.parametrization import activation_unit_scale, attention_unit_scale, branch_multiplier, weight_rule
 from isoflop.shapes import ModelShape
 from isoflop.training import OptimizerConfig, build_optimizer
@@ -94,7 +94,7 @@ def test_folding_a_multiplier_changes_nothing_that_adam_does() -> None:
 
 @pytest.mark.parametrize("name", sorted(PARAMETRIZATIONS))
 def test_every_weight_is_initialised_and_trained_by_its_rule(name: str) -> None:
-    model, rules = build_decoder(WIDE_DEEP, parametrization(name), base=BASE, seed=0)
+    model, rules = build_model(WIDE_DEEP, parametrization(name), base=BASE, seed=0)
     groups = build_optimizer(model, rules, OptimizerConfig(lr=0.3, weight_decay=1e-4)).param_groups
     peak_of = {id(weight): group["peak_lr"] for group in groups for weight in group["params"]}
     decay_of = {id(weight): group["lr"] * group["weight_decay"] for group in groups for weight in group["params"]}

@@ -1,6 +1,6 @@
-"""Corpora, tokenizers, token shards and batches. Knows nothing of models."""
+"""Corpora, tokenizers, token shards and batches. Knows of models only the `Batch` that they read."""
 
-from isoflop.data.batches import CausalBatches, validation_windows
+from isoflop.data.batches import CausalBatches, validation_batch
 from isoflop.data.corpus import CorpusConfig, read_corpus
 from isoflop.data.tokens import TokenData, TokenizerConfig, load_tokens, prepare_tokens
 
@@ -12,5 +12,5 @@ __all__ = [
     "load_tokens",
     "prepare_tokens",
     "read_corpus",
-    "validation_windows",
+    "validation_batch",
 ]

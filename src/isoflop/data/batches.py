@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from isoflop.errors import UserError
+from isoflop.models import Batch
 
 GOLDEN = (5**0.5 - 1) / 2
 
@@ -19,7 +20,7 @@ GOLDEN = (5**0.5 - 1) / 2
 class CausalBatches:
     """Windows of `context` + 1 tokens, visited in golden-ratio strides from a start that seed and epoch choose.
 
-    `at(step)` gives inputs and targets (batch, context), the targets shifted by one. An epoch shows every window once,
+    `at(step)` gives a `Batch` whose targets are the inputs shifted by one. An epoch shows every window once,
     and any prefix of it is spread evenly over the whole text: real corpora lie in lumps, and with a random order the
     luck of the first million tokens moved the loss by 1 % (docs/log.md).
     """
@@ -41,12 +42,11 @@ class CausalBatches:
         while math.gcd(self._stride, self.windows) > 1:
             self._stride += 1
 
-    def at(self, step: int) -> tuple[Tensor, Tensor]:
-        """Inputs and targets of `step`, counted from 0."""
+    def at(self, step: int) -> Batch:
+        """Inputs and targets (batch, context) of `step`, counted from 0."""
         places = range(step * self.batch, (step + 1) * self.batch)
         rows_BT = np.stack([self._window(place) for place in places]).astype(np.int64)
-        rows = torch.from_numpy(rows_BT).to(self.device)
-        return rows[:, :-1], rows[:, 1:]
+        return shifted(torch.from_numpy(rows_BT).to(self.device))
 
     def _window(self, place: int) -> NDArray[np.unsignedinteger]:
         epoch, index = divmod(place, self.windows)
@@ -57,10 +57,15 @@ class CausalBatches:
         return int(np.random.SeedSequence([self.seed, epoch]).generate_state(1)[0]) % self.windows
 
 
-def validation_windows(tokens: NDArray[np.unsignedinteger], *, context: int, count: int) -> Tensor:
-    """`count` windows (count, context + 1) spread evenly over the validation text, or all where there are fewer.
+def shifted(rows: Tensor) -> Batch:
+    """Next-token prediction on `rows` (B, T + 1): the first T tokens in, the last T out."""
+    return Batch(inputs=rows[:, :-1], targets=rows[:, 1:])
 
-    Raises `UserError` where the text holds not even one.
+
+def validation_batch(tokens: NDArray[np.unsignedinteger], *, context: int, count: int) -> Batch:
+    """`count` sequences of `context` tokens and their successors, or all where there are fewer.
+
+    They lie spread evenly over the validation text. Raises `UserError` where the text holds not even one.
     """
     windows = (len(tokens) - 1) // context
     if windows < 1:
@@ -70,4 +75,4 @@ def validation_windows(tokens: NDArray[np.unsignedinteger], *, context: int, cou
         )
     chosen = np.unique(np.linspace(0, windows - 1, min(count, windows)).round().astype(np.int64))
     rows = np.stack([tokens[i * context : i * context + context + 1] for i in chosen])
-    return torch.from_numpy(rows.astype(np.int64))
+    return shifted(torch.from_numpy(rows.astype(np.int64)))

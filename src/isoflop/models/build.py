@@ -12,7 +12,7 @@ from isoflop.models.parametrization import Parametrization, WeightRule, logit_sc
 from isoflop.shapes import ModelShape
 
 
-def build_decoder(
+def build_model(
     shape: ModelShape, table: Parametrization, *, base: ModelShape, seed: int
 ) -> tuple[Decoder, dict[str, WeightRule]]:
     """A decoder initialised under `table`, and the rule of each of its weights by name.

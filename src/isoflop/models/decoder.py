@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from isoflop.errors import UserError
+from isoflop.models.batch import Batch
 from isoflop.shapes import FeedForward, ModelShape
 
 ROTARY_BASE = 10_000.0
@@ -74,7 +75,7 @@ class Block(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Tokens (B, T) to logits (B, T, V). `logit_scale` multiplies q·k in every head."""
+    """A batch's inputs (B, T) to logits (B, T, V). `logit_scale` multiplies q·k in every head."""
 
     def __init__(self, shape: ModelShape, *, logit_scale: float) -> None:
         super().__init__()
@@ -92,13 +93,18 @@ class Decoder(nn.Module):
         self.register_buffer("cos_TS", cos_TS, persistent=False)
         self.register_buffer("sin_TS", sin_TS, persistent=False)
 
-    def forward(self, tokens_BT: Tensor) -> Tensor:
+    def forward(self, batch: Batch) -> Tensor:
+        return self.head(self.features(batch))
+
+    def features(self, batch: Batch) -> Tensor:
+        """What goes into the head: (B, T, D)."""
+        tokens_BT = batch.inputs
         length = tokens_BT.shape[1]
         rotation = (self.cos_TS[:length], self.sin_TS[:length])
         x_BTD = self.embedding(tokens_BT)
         for block in self.blocks:
             x_BTD = block(x_BTD, rotation)
-        return self.head(self.norm(x_BTD))
+        return self.norm(x_BTD)
 
 
 def _refuse_what_is_not_built(shape: ModelShape) -> None:

@@ -8,16 +8,17 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from isoflop.evaluation import next_token_loss
+from isoflop.evaluation import batch_loss
+from isoflop.models import Batch
 
 
 class Batches(Protocol):
-    """What the loop needs of data: the inputs and targets of a step."""
+    """What the loop needs of data: the batch of a step."""
 
-    def at(self, step: int) -> tuple[Tensor, Tensor]:
-        """Inputs and targets (B, T) of `step`."""
+    def at(self, step: int) -> Batch:
+        """The batch of `step`, counted from 0."""
         ...
 
 
@@ -50,7 +51,7 @@ def train_steps(
         factor = lr_factor(index)
         for group in optimizer.param_groups:
             group["lr"] = group["peak_lr"] * factor
-        loss = next_token_loss(model, *batches.at(index))
+        loss = batch_loss(model, batches.at(index))
         optimizer.zero_grad()
         loss.backward()
         norm = nn.utils.clip_grad_norm_(parameters, clip)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from isoflop.models import build_decoder, parametrization
+from isoflop.models import Batch, build_model, parametrization
 from isoflop.shapes import ModelShape, train_flops_per_token
 from isoflop.training.loop import train_steps
 from isoflop.training.optimizer import OptimizerConfig, build_optimizer
@@ -32,9 +32,9 @@ class _RandomBatches:
 
     def __init__(self, shape: ModelShape, batch: int) -> None:
         rows = torch.randint(shape.vocab, (batch, shape.context + 1))
-        self.batch = rows[:, :-1], rows[:, 1:]
+        self.batch = Batch(rows[:, :-1], rows[:, 1:])
 
-    def at(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def at(self, step: int) -> Batch:
         del step  # the same tokens, whatever the step
         return self.batch
 
@@ -60,7 +60,7 @@ def matmul_rate(size: int = 512, repeats: int = 10) -> float:
 
 
 def _step_seconds(shape: ModelShape, batch: int, steps: int) -> float:
-    model, rules = build_decoder(shape, parametrization("u-mup"), base=shape, seed=0)
+    model, rules = build_model(shape, parametrization("u-mup"), base=shape, seed=0)
     optimizer = build_optimizer(model, rules, OptimizerConfig(lr=0.1))
     times, start = [], time.perf_counter()
     batches = _RandomBatches(shape, batch)

@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from isoflop.data import CausalBatches, load_tokens, validation_windows
+from isoflop.data import CausalBatches, load_tokens, validation_batch
 from isoflop.errors import UserError
 from isoflop.evaluation import ValidationLoss, validation_loss
-from isoflop.models import build_decoder, parametrization
+from isoflop.models import build_model, parametrization
 from isoflop.runs import Run, read_run, write_run
 from isoflop.runs.run import Role
 from isoflop.shapes import ModelShape
@@ -136,9 +136,9 @@ class _TrunkTraining:
         self.job = job
         self.data = load_tokens(Path(job.data))
         self.batches = CausalBatches(self.data.train(), job.shape.context, job.batch, job.seed, job.device)
-        windows = validation_windows(self.data.valid(), context=job.shape.context, count=job.valid_sequences)
-        self.windows = windows.to(job.device)
-        model, rules = build_decoder(job.shape, parametrization(job.parametrization), base=job.base, seed=job.seed)
+        valid = validation_batch(self.data.valid(), context=job.shape.context, count=job.valid_sequences)
+        self.valid = valid.to(job.device)
+        model, rules = build_model(job.shape, parametrization(job.parametrization), base=job.base, seed=job.seed)
         model = model.to(job.device)
         self.trainee = Trainee(model, build_optimizer(model, rules, job.optimizer))
         self.facts = RecordFacts(job.to_dict(), job.shape, self.data, _now())
@@ -210,7 +210,7 @@ class _TrunkTraining:
         name, steps = job.run_name(index), job.milestones[index]
         measured = ValidationLoss(math.nan, math.nan)
         if trainee.failure is None:
-            measured = validation_loss(trainee.model, self.windows)
+            measured = validation_loss(trainee.model, self.valid)
         if trainee.failure is None and math.isfinite(measured.nats):
             run = finished_run(self.facts, name=name, steps=steps, trainee=trainee, measured=measured)
         else:
