@@ -15,6 +15,8 @@ from isoflop.runs import read_curve, read_run
 
 PATIENCE = 120.0
 DRIVER = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job, as CI may be, ignores Ctrl-C
 import functools
 from isoflop.study import jobs
 jobs.TrunkJob = functools.partial(jobs.TrunkJob, checkpoint_seconds=0.05)
