@@ -15,6 +15,7 @@ import argparse
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -121,9 +122,10 @@ def run_errors(kind: str, n: np.ndarray, rng: np.random.Generator) -> np.ndarray
     return error
 
 
-def hits(setting: Setting, runs: iso.Runs, rng: np.random.Generator, draws: int) -> tuple[dict[str, bool], float]:
-    """Which intervals of a fit to `runs` hold the truth, and the width of the last, relative to the loss."""
-    fit = iso.fit(runs, LAW, draws=draws, seed=int(rng.integers(1 << 31)))
+def hits(setting: Setting, rng: np.random.Generator, options: dict[str, Any]) -> tuple[dict[str, bool], float]:
+    """Which intervals of one study's fit hold the truth, and the width of the last, relative to the loss."""
+    runs = study(setting, rng)
+    fit = iso.fit(runs, LAW, seed=int(rng.integers(1 << 31)), **options)
     values = SMALL_TRUTH if setting.small else TRUTH
     top = float((6 * runs["N"] * runs["D"]).max())
     held: dict[str, bool] = {}
@@ -159,14 +161,16 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=1000)
     parser.add_argument("--only", default="", help="settings whose name contains this")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--resample", help="a scheme other than the one that a fit chooses by itself")
     chosen = parser.parse_args()
+    options = {"draws": chosen.draws, "resample": chosen.resample}
     print("| setting | " + " | ".join(QUANTITIES) + " | width of run ×4 |\n|" + " --- |" * (len(QUANTITIES) + 2))
     started = time.perf_counter()
     for number, setting in enumerate(SETTINGS):
         if chosen.only not in setting.name:
             continue
         rng = np.random.default_rng([chosen.seed, number])
-        found = [hits(setting, study(setting, rng), rng, chosen.draws) for _ in range(chosen.studies)]
+        found = [hits(setting, rng, options) for _ in range(chosen.studies)]
         shares = {name: np.mean([held[name] for held, _ in found]) for name in found[0][0]}
         cells = [f"{100 * shares[name]:.0f} %" if name in shares else "" for name in QUANTITIES]
         width = f"{100 * np.median([width for _, width in found]):.2g} %"
