@@ -58,12 +58,13 @@ def fit(
     used = chosen.take(rows)
     problem = build_problem(law, used, target=target, objective=objective, space=space)
     problem = replace(problem, weights=given_weights[rows])
-    if problem.n < len(problem.names):
+    if problem.n < problem.n_free:
         raise UserError(
-            f"{law.formula} has {len(problem.names)} parameters, and {used.source} only {problem.n} usable runs: "
+            f"{law.formula} has {problem.n_free} parameters, and {used.source} only {problem.n} usable runs: "
             "add runs, or choose a law with fewer parameters."
         )
-    kernel = kernel_for(problem, draws)
+    # The optimum and its diagnosis don't hang on how many draws there are: the same kernel finds them always.
+    kernel = kernel_for(problem, 0)
     solution = solve(problem, kernel, starts=starts)
     clusters = clusters_of(used)
     how = Resampling(resample or default_scheme(clusters), draws, seed, clusters, progress)
