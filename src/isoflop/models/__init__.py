@@ -3,6 +3,9 @@
 from isoflop.models.batch import IGNORED, PADDING, Batch
 from isoflop.models.build import build_model
 from isoflop.models.decoder import Decoder
+from isoflop.models.encoder import Encoder
+from isoflop.models.encoder_decoder import EncoderDecoder
+from isoflop.models.model import Model
 from isoflop.models.parametrization import PARAMETRIZATIONS, Parametrization, WeightRule, parametrization
 from isoflop.models.storage import ModelInfo, load_model, save_model
 
@@ -12,6 +15,9 @@ __all__ = [
     "PARAMETRIZATIONS",
     "Batch",
     "Decoder",
+    "Encoder",
+    "EncoderDecoder",
+    "Model",
     "ModelInfo",
     "Parametrization",
     "WeightRule",
