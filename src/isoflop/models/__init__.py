@@ -5,6 +5,7 @@ from isoflop.models.build import build_model
 from isoflop.models.decoder import Decoder
 from isoflop.models.encoder import Encoder
 from isoflop.models.encoder_decoder import EncoderDecoder
+from isoflop.models.hugging_face import from_hugging_face, to_hugging_face
 from isoflop.models.model import Model
 from isoflop.models.parametrization import PARAMETRIZATIONS, Parametrization, WeightRule, parametrization
 from isoflop.models.storage import ModelInfo, load_model, save_model
@@ -22,7 +23,9 @@ __all__ = [
     "Parametrization",
     "WeightRule",
     "build_model",
+    "from_hugging_face",
     "load_model",
     "parametrization",
     "save_model",
+    "to_hugging_face",
 ]

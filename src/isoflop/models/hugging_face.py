@@ -16,6 +16,7 @@ from isoflop.errors import UserError
 from isoflop.files import write_json
 from isoflop.models.build import build_model
 from isoflop.models.hugging_face_class import Config, StockClass, choose
+from isoflop.models.hugging_face_gpt2 import GPT2
 from isoflop.models.hugging_face_llama import LLAMA, QWEN2
 from isoflop.models.hugging_face_rows import to_ours, to_theirs, unread
 from isoflop.models.hugging_face_tokenizer import SpecialTokens, write_tokenizer
@@ -24,7 +25,7 @@ from isoflop.models.parametrization import parametrization as parametrization_na
 from isoflop.models.storage import TOKENIZER, ModelInfo, put_weights, read_json_object, read_weights, write_weights
 from isoflop.shapes import ModelShape
 
-EXPORTED: Sequence[StockClass] = LLAMA
+EXPORTED: Sequence[StockClass] = (*LLAMA, GPT2)
 """In the order in which export tries them."""
 IMPORTED: Sequence[StockClass] = (*EXPORTED, QWEN2)
 NOT_WEIGHTS = re.compile(r"rotary_emb\.inv_freq$|\.attn\.(masked_)?bias$|position_ids$")
@@ -44,8 +45,7 @@ def to_hugging_face(
     assert isinstance(shape, ModelShape)
     stock = choose(shape, EXPORTED)
     factors = stock.factors(shape, logit_scale(shape, parametrization_named(parametrization)))
-    ours = {name: weight.detach().float().cpu() for name, weight in model.named_parameters()}
-    theirs = to_theirs(ours, stock.rows(shape), shape=shape, factors=factors)
+    theirs = to_theirs(_weights_of(model, shape), stock.rows(shape), shape=shape, factors=factors)
     tokens = write_tokenizer(folder, tokenizer, shape)
     write_weights(folder / "model.safetensors", theirs)
     numbers = _token_numbers(tokens)
@@ -69,12 +69,21 @@ def from_hugging_face(folder: Path) -> tuple[nn.Module, ModelInfo]:
         raise UserError(f"The checkpoint in {folder} has the weight {strange[0]}, which no {stock.name} here has.")
     table = parametrization_named("sp")
     model, _ = build_model(shape, table, base=shape, seed=0)
-    ours = to_ours(theirs, rows, shape=shape, factors=stock.factors(shape, logit_scale(shape, table)))
+    factors, names = stock.factors(shape, logit_scale(shape, table)), {name for name, _ in model.named_parameters()}
+    ours = to_ours(theirs, rows, shape=shape, factors=factors, wanted=names)
     if shape.tied:
         _drop_tied_head(ours, folder)
     put_weights(model, ours, source=folder)
     tokenizer = folder / TOKENIZER
     return model, ModelInfo(shape, "sp", None, stock.objective, tokenizer if tokenizer.exists() else None)
+
+
+def _weights_of(model: nn.Module, shape: ModelShape) -> dict[str, Tensor]:
+    """The model's weights by name, and the sines where a class has a table of positions for them."""
+    weights: dict[str, Tensor] = dict(model.named_parameters())
+    if shape.positions == "sinusoidal":
+        weights["position_table.weight"] = model.get_buffer("sinusoid_TD")
+    return {name: weight.detach().float().cpu() for name, weight in weights.items()}
 
 
 def _class_of(config: Config) -> StockClass:

@@ -1,4 +1,4 @@
-"""What is known of a stock class of transformers: the shapes that it can compute, its weights' names, its config.json."""
+"""What is known of a stock class of transformers: the shapes that it computes, its weights' names, its config.json."""
 
 from __future__ import annotations
 
