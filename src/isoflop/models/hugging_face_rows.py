@@ -67,9 +67,10 @@ def to_theirs(
     weights: Mapping[str, Tensor], rows: Sequence[Row], *, shape: ModelShape, factors: Factors
 ) -> dict[str, Tensor]:
     """Our float32 `weights` under their names. Raises `UserError` for a weight of ours that no row takes along."""
-    left, found = dict(weights), dict[str, Tensor]()
+    left, found = set(weights), dict[str, Tensor]()
     for one in every_row(rows, shape.layers):
-        weight = left.pop(one.ours, None)
+        left.discard(one.ours)
+        weight = weights.get(one.ours)
         if weight is None and not one.absent:
             continue
         if weight is None:
@@ -78,7 +79,7 @@ def to_theirs(
         if one.transposed:
             weight = weight.T
         for name, part in zip(one.theirs, _parts(weight, len(one.theirs), shape), strict=True):
-            found[name] = part.contiguous()
+            found[name] = part.clone(memory_format=torch.contiguous_format)
     if left:
         raise UserError(f"No stock class of Hugging Face has a place for the weight {min(left)}.")
     return found
@@ -128,9 +129,11 @@ def _parts(weight: Tensor, count: int, shape: ModelShape) -> Sequence[Tensor]:
 
 def _absent(one: Row, weights: Mapping[str, Tensor], shape: ModelShape) -> Tensor:
     """What theirs is in place of a weight that our model lacks: gains of ones; biases or a table of zeros."""
-    matrix = weights.get(one.ours.removesuffix("bias") + "weight")
-    if one.ours.endswith("bias") and matrix is not None:
-        return torch.zeros(len(matrix))
-    if one.absent == "zeros":
-        return torch.zeros(shape.context, shape.width)
-    return torch.ones(shape.head_size if "q_norm" in one.ours or "k_norm" in one.ours else shape.width)
+    name = one.ours.rsplit(".", 2)[-2]
+    if one.absent == "ones":
+        return torch.ones(shape.head_size if name in ("q_norm", "k_norm") else shape.width)
+    if name == "head":
+        return torch.zeros(shape.vocab)
+    if name.endswith("_table"):
+        return torch.zeros(shape.context if name == "position_table" else 1, shape.width)
+    return torch.zeros(len(weights[one.ours.removesuffix("bias") + "weight"]))
