@@ -54,8 +54,10 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize("name", sorted(PARAMETRIZATIONS))
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [(kind, name) for kind in KINDS for name in sorted(PARAMETRIZATIONS) if name == "u-mup" or kind == "as published"],
+)
 def test_logits_are_equal_in_transformers_and_after_coming_back(tmp_path: Path, kind: str, name: str) -> None:
     shape, wanted = dataclasses.replace(SHAPE, **KINDS[kind][0]), KINDS[kind][1]
     ours = trained(shape, name)

@@ -17,7 +17,7 @@ from isoflop.errors import UserError
 from isoflop.files import write_json
 from isoflop.models.build import build_model
 from isoflop.models.hugging_face_bert import BERT, BERT_BODY
-from isoflop.models.hugging_face_class import Config, StockClass, choose
+from isoflop.models.hugging_face_class import Config, StockClass, choose, read
 from isoflop.models.hugging_face_gpt2 import GPT2
 from isoflop.models.hugging_face_llama import LLAMA, QWEN2
 from isoflop.models.hugging_face_rows import to_ours, to_theirs, unread
@@ -102,12 +102,13 @@ def _class_of(config: Config) -> StockClass:
 
 def _read_all(folder: Path) -> dict[str, Tensor]:
     """The weights of model.safetensors, or of all the files that its index names."""
-    index = folder / "model.safetensors.index.json"
-    if (folder / "model.safetensors").exists() or not index.exists():
-        weights = read_weights(folder / "model.safetensors")
-    else:
-        files = sorted(set(read_json_object(index).get("weight_map", {}).values()))
-        weights = {name: weight for file in files for name, weight in read_weights(folder / Path(file).name).items()}
+    whole, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
+    files = [whole]
+    if not whole.exists() and index.exists():
+        files = [folder / Path(name).name for name in sorted(set(read(read_json_object(index), "weight_map").values()))]
+    elif not whole.exists():
+        raise UserError(f"{folder} has no model.safetensors, and weights in another form (a pickle) are not read.")
+    weights = {name: weight for file in files for name, weight in read_weights(file).items()}
     return {name: weight for name, weight in weights.items() if not NOT_WEIGHTS.search(name)}
 
 
