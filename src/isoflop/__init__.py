@@ -43,6 +43,7 @@ _HOMES: dict[str, str] = {
     "load_runs": "isoflop.runs",
     "multiverse": "isoflop.fitting.multiverse",
     "plan": "isoflop.planning",
+    "preset": "isoflop.shapes",
     "published_shape": "isoflop.shapes",
     "reproduce": "isoflop.fitting.reproduction",
     "save_model": "isoflop.models",
