@@ -20,6 +20,8 @@ VERBS: tuple[str, ...] = (
     "laws_verb",
     "plan_verb",
     "report_verb",
+    "export_verb",
+    "import_verb",
 )
 """Modules of this room; each has `register(app)`, which adds its verb (or group of verbs) to the command."""
 

@@ -5,8 +5,10 @@ from isoflop.models.build import build_model
 from isoflop.models.decoder import Decoder
 from isoflop.models.encoder import Encoder
 from isoflop.models.encoder_decoder import EncoderDecoder
+from isoflop.models.hugging_face import from_hugging_face, to_hugging_face
 from isoflop.models.model import Model
 from isoflop.models.parametrization import PARAMETRIZATIONS, Parametrization, WeightRule, parametrization
+from isoflop.models.storage import ModelInfo, load_model, save_model
 
 __all__ = [
     "IGNORED",
@@ -17,8 +19,13 @@ __all__ = [
     "Encoder",
     "EncoderDecoder",
     "Model",
+    "ModelInfo",
     "Parametrization",
     "WeightRule",
     "build_model",
+    "from_hugging_face",
+    "load_model",
     "parametrization",
+    "save_model",
+    "to_hugging_face",
 ]
