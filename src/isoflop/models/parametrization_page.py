@@ -9,7 +9,8 @@ from typing import get_args
 from isoflop.models.parametrization import ONE, PARAMETRIZATIONS, Parametrization, Power, Role
 
 HEAD = """# Parametrisations
- Written by `isoflop parametrizations` from the table in `models/parametrization.py`; a test keeps this page equal
+
+Written by `isoflop parametrizations` from the table in `models/parametrization.py`; a test keeps this page equal
 to it.
 
 A weight W is used as A·W, starts as N(0, B²) (gains: at 1) and moves at Adam's rate C times the global η
@@ -26,7 +27,8 @@ ROLES = {
     "bias": "Bias",
 }
 UNIT_SCALE = """## u-μP: factors behind non-linearities
- Folded into the last weight of the branch. T: number of keys (cross-attention: the source's), d: head size, LI(a,
+
+Folded into the last weight of the branch. T: number of keys (cross-attention: the source's), d: head size, LI(a,
 low, high) = low^(1-a)·high^a, α: the multiplier inside the softmax.
 
 | after | factor | source |
