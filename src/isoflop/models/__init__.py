@@ -4,6 +4,7 @@ from isoflop.models.batch import IGNORED, PADDING, Batch
 from isoflop.models.build import build_model
 from isoflop.models.decoder import Decoder
 from isoflop.models.parametrization import PARAMETRIZATIONS, Parametrization, WeightRule, parametrization
+from isoflop.models.storage import ModelInfo, load_model, save_model
 
 __all__ = [
     "IGNORED",
@@ -11,8 +12,11 @@ __all__ = [
     "PARAMETRIZATIONS",
     "Batch",
     "Decoder",
+    "ModelInfo",
     "Parametrization",
     "WeightRule",
     "build_model",
+    "load_model",
     "parametrization",
+    "save_model",
 ]
