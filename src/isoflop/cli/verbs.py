@@ -20,6 +20,7 @@ VERBS: tuple[str, ...] = (
     "laws_verb",
     "plan_verb",
     "report_verb",
+    "parametrizations_verb",
 )
 """Modules of this room; each has `register(app)`, which adds its verb (or group of verbs) to the command."""
 

@@ -3,7 +3,8 @@
 from isoflop.models.batch import IGNORED, PADDING, Batch
 from isoflop.models.build import build_model
 from isoflop.models.decoder import Decoder
-from isoflop.models.parametrization import PARAMETRIZATIONS, Parametrization, WeightRule, parametrization
+from isoflop.models.folding import WeightRule
+from isoflop.models.parametrization import PARAMETRIZATIONS, Parametrization, parametrization
 from isoflop.models.storage import ModelInfo, load_model, save_model
 
 __all__ = [

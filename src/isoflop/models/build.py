@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from isoflop.models.decoder import Decoder
-from isoflop.models.parametrization import Parametrization, WeightRule, logit_scale, weight_rule
+from isoflop.models.folding import WeightRule, logit_scale, weight_rules
+from isoflop.models.parametrization import Parametrization
 from isoflop.shapes import ModelShape
 
 
@@ -21,12 +22,11 @@ def build_model(
     `seed` and the weight's name, so that what one weight starts from depends on no other.
     """
     model = Decoder(shape, logit_scale=logit_scale(shape, table))
-    rules = {
-        name: weight_rule(name, shape=shape, base=base, table=table, fan_in=parameter.shape[-1])
-        for name, parameter in model.named_parameters()
-    }
+    sizes = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
+    rules = weight_rules(sizes, table, shape=shape, base=base)
     for name, parameter in model.named_parameters():
-        nn.init.normal_(parameter, std=rules[name].init_std, generator=_generator(seed, name))
+        rule = rules[name]
+        nn.init.normal_(parameter, rule.init_mean, rule.init_std, generator=_generator(seed, name))
     return model, rules
 
 
