@@ -17,7 +17,7 @@ from isoflop.models import PARAMETRIZATIONS, Batch, build_model, load_model, par
 from isoflop.shapes import ModelShape
 
 SHAPE = ModelShape(layers=2, width=24, heads=4, kv_heads=2, vocab=300, context=12, ffn=40, norm="plain")
-BASE = dataclasses.replace(SHAPE, width=12, ffn=20, layers=1)
+BASE = dataclasses.replace(SHAPE, width=16, ffn=20, layers=1)
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,10 @@
 from isoflop.models.batch import IGNORED, PADDING, Batch
 from isoflop.models.build import build_model
 from isoflop.models.decoder import Decoder
+from isoflop.models.encoder import Encoder
+from isoflop.models.encoder_decoder import EncoderDecoder
 from isoflop.models.folding import WeightRule
+from isoflop.models.model import Model
 from isoflop.models.parametrization import PARAMETRIZATIONS, Parametrization, parametrization
 from isoflop.models.storage import ModelInfo, load_model, save_model
 
@@ -13,6 +16,9 @@ __all__ = [
     "PARAMETRIZATIONS",
     "Batch",
     "Decoder",
+    "Encoder",
+    "EncoderDecoder",
+    "Model",
     "ModelInfo",
     "Parametrization",
     "WeightRule",
