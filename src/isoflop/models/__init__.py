@@ -3,8 +3,12 @@
 from isoflop.models.batch import IGNORED, PADDING, Batch
 from isoflop.models.build import build_model
 from isoflop.models.decoder import Decoder
+from isoflop.models.encoder import Encoder
+from isoflop.models.encoder_decoder import EncoderDecoder
 from isoflop.models.folding import WeightRule
+from isoflop.models.model import Model
 from isoflop.models.parametrization import PARAMETRIZATIONS, Parametrization, parametrization
+from isoflop.models.storage import ModelInfo, load_model, save_model
 
 __all__ = [
     "IGNORED",
@@ -12,8 +16,14 @@ __all__ = [
     "PARAMETRIZATIONS",
     "Batch",
     "Decoder",
+    "Encoder",
+    "EncoderDecoder",
+    "Model",
+    "ModelInfo",
     "Parametrization",
     "WeightRule",
     "build_model",
+    "load_model",
     "parametrization",
+    "save_model",
 ]

@@ -3,25 +3,35 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import nn
 
 from isoflop.models.decoder import Decoder
+from isoflop.models.encoder import Encoder
+from isoflop.models.encoder_decoder import EncoderDecoder
 from isoflop.models.folding import WeightRule, logit_scale, weight_rules
+from isoflop.models.model import Model
 from isoflop.models.parametrization import Parametrization
-from isoflop.shapes import ModelShape
+from isoflop.shapes import ModelShape, Stack
+
+STACKS: Mapping[Stack, Callable[..., Model]] = {
+    "decoder": Decoder,
+    "encoder": Encoder,
+    "encoder_decoder": EncoderDecoder,
+}
 
 
 def build_model(
     shape: ModelShape, table: Parametrization, *, base: ModelShape, seed: int
-) -> tuple[Decoder, dict[str, WeightRule]]:
-    """A decoder initialised under `table`, and the rule of each of its weights by name.
+) -> tuple[Model, dict[str, WeightRule]]:
+    """The model of `shape`, initialised under `table`, and the rule of each of its weights by name.
 
     `base` is the shape at which μP and CompleteP equal SP. Each weight is drawn from a generator of its own, seeded by
     `seed` and the weight's name, so that what one weight starts from depends on no other.
     """
-    model = Decoder(shape, logit_scale=logit_scale(shape, table))
+    model = STACKS[shape.stack](shape, logit_scale=logit_scale(shape, table))
     sizes = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
     rules = weight_rules(sizes, table, shape=shape, base=base)
     for name, parameter in model.named_parameters():

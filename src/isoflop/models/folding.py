@@ -134,9 +134,9 @@ def attention_unit_scale(shape: ModelShape, table: Parametrization, *, causal: b
 
 def activation_unit_scale(shape: ModelShape) -> float:
     """u-μP's factor after the activation at α = 1 (appendix B); for the ReLUs, 1/√E[f(z)²] with z standard normal."""
-    if shape.feed_forward == "swiglu":
+    if shape.is_gated:
         return 2**0.75
-    if shape.feed_forward == "gelu":
+    if shape.feed_forward in ("gelu", "gelu_tanh"):
         low, high, weight = 2.0, math.sqrt(2 / (1 - 1 / math.pi)), 1 / 1.25
         return math.exp(weight * math.log(high) + (1 - weight) * math.log(low))
     return math.sqrt(2.0) if shape.feed_forward == "relu" else math.sqrt(2 / 3)
