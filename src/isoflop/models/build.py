@@ -11,9 +11,9 @@ from torch import nn
 from isoflop.models.decoder import Decoder
 from isoflop.models.encoder import Encoder
 from isoflop.models.encoder_decoder import EncoderDecoder
-from isoflop.models.folding import WeightRule, logit_scale, weight_rules
+from isoflop.models.folding import WeightRule, weight_rules
 from isoflop.models.model import Model
-from isoflop.models.parametrization import Parametrization
+from isoflop.models.parametrization import Parametrization, logit_scale
 from isoflop.shapes import ModelShape, Stack
 
 STACKS: Mapping[Stack, Callable[..., Model]] = {
