@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 from isoflop.data import CorpusConfig, TokenizerConfig, prepare_tokens
 from isoflop.errors import UserError
 from isoflop.files import write_json
-from isoflop.models import PARAMETRIZATIONS, parametrization
+from isoflop.models import parametrization
 from isoflop.planning.ladder import FFN_STEP, SWIGLU_RATIO
 from isoflop.runs import Run
 from isoflop.shapes import ModelShape
@@ -26,9 +26,14 @@ from isoflop.training.record import hardware, versions
 
 LARGEST_MOVE = 1.0
 """Factor-2 steps that the best rate of a parametrisation may move and still be called transferred."""
-STANDARD_RATES = tuple(2.0**k for k in range(-9, -2))
-UNIT_RATES = tuple(2.0**k for k in range(-3, 4))
-"""Where the sweep starts: u-μP's rates are relative to weights of size 1, the others' to weights of size 0.02."""
+START_RATES: Mapping[str, tuple[float, ...]] = {
+    "sp": tuple(2.0**k for k in range(-9, -2)),
+    "mup": tuple(2.0**k for k in range(-7, -2)),
+    "u-mup": tuple(2.0**k for k in range(-3, 4)),
+    "completep": tuple(2.0**k for k in range(-7, -2)),
+}
+"""Where the sweep starts. SP needs the longest stretch, since its best rate moves; u-μP's rates are relative to weights
+of size 1, the others' to weights of size 0.02."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,7 @@ class TransferConfig:
     """What is swept: `widths` at `depth` layers, `depths` at `width`, every rate, every seed.
 
     Heads have `head_size` and grow in number. The smallest width and depth are the base of μP and CompleteP. `rates`
-    empty: seven around the usual optimum of each parametrisation; where the best is at an edge, more are tried.
+    empty: some around the usual optimum of each parametrisation; where the best is at an edge, more are tried.
     """
 
     parametrizations: tuple[str, ...] = ("sp", "mup", "u-mup", "completep")
@@ -70,7 +75,7 @@ class TransferConfig:
             raise UserError("The learning rates of a transfer sweep must be above 0 and finite.")
 
     def start_rates(self, name: str) -> tuple[float, ...]:
-        return self.rates or (UNIT_RATES if PARAMETRIZATIONS[name].unit_scaled else STANDARD_RATES)
+        return self.rates or START_RATES[name]
 
     def sizes(self) -> list[tuple[int, int]]:
         """Each (width, layers) that is trained, once."""
