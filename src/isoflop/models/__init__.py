@@ -5,9 +5,10 @@ from isoflop.models.build import build_model
 from isoflop.models.decoder import Decoder
 from isoflop.models.encoder import Encoder
 from isoflop.models.encoder_decoder import EncoderDecoder
+from isoflop.models.folding import WeightRule, refuse_tied
 from isoflop.models.hugging_face import from_hugging_face, to_hugging_face
 from isoflop.models.model import Model
-from isoflop.models.parametrization import PARAMETRIZATIONS, Parametrization, WeightRule, parametrization
+from isoflop.models.parametrization import PARAMETRIZATIONS, Parametrization, parametrization
 from isoflop.models.storage import ModelInfo, load_model, save_model
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "from_hugging_face",
     "load_model",
     "parametrization",
+    "refuse_tied",
     "save_model",
     "to_hugging_face",
 ]

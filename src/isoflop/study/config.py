@@ -174,7 +174,7 @@ cooldown_fraction = {config.ladder.cooldown_fraction}   # the last part of each 
 
 [train]
 warmup_share = {config.train.warmup_share}       # of the shortest run; every run warms up for as many steps
-weight_decay = {config.train.weight_decay}        # independent: the share of a hidden weight that each step takes away
+weight_decay = {config.train.weight_decay}        # independent: the share of a matrix that each step takes away
 clip = {config.train.clip}                # largest gradient norm
 valid_sequences = {config.train.valid_sequences}    # validation sequences, the same for every run
 """
