@@ -108,7 +108,7 @@ def basis_of(source: Fit | Basis | str | Path, *, fixed: Mapping[str, Any] | Non
     elif isinstance(source, Fit):
         basis = _of_fit(source, "fit", fixed or {})
     elif isinstance(source, Path) or source.endswith(".json"):
-        basis = _of_fit(_read(Path(source)), str(source), fixed or {})
+        basis = _of_fit(read_fit(Path(source)), str(source), fixed or {})
     else:
         law, values = resolve(source)
         if values is None:
@@ -130,7 +130,8 @@ def _of_fit(fit: Fit, name: str, fixed: Mapping[str, Any]) -> Basis:
     return Basis(fit.law, fit.values, name, dict(fit.draw_values), fit.status, fixed, fit)
 
 
-def _read(path: Path) -> Fit:
+def read_fit(path: Path) -> Fit:
+    """The fit in a JSON file. Raises `UserError` where it is none."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

@@ -18,6 +18,8 @@ from isoflop.planning.hardware import Hardware, parse_devices
 from isoflop.planning.hyperparameters import Suggestion, batch_for_machine, hyperparameters
 from isoflop.planning.layout_search import Layouts, layouts
 from isoflop.planning.sizing import Convention, shape_for
+from isoflop.planning.tasks import Downstream, Task, downstream, task_of
+from isoflop.planning.transfer import Transferred, transferred
 from isoflop.shapes import ModelShape, count_params, matmul_params, train_flops_per_token
 
 FIRST_GUESS_OF_UTILISATION = 0.4
@@ -28,13 +30,16 @@ TOKENS_PER_DEVICE = 2048
 ROOMY_BYTES_PER_PARAM = 20
 """Memory that the devices taken by default have at least: 16 of state and some for activations."""
 DAYS_BY_DEFAULT = 30.0
+USUAL_ADAM = {"beta1": 0.9, "beta2": 0.95, "eps": 1e-8}
+"""Brown et al. 2020, arXiv 2005.14165, appendix B."""
 
 
 @dataclass(frozen=True)
 class Plan:
     """A run to launch: allocation, shape, hyper-parameters, layouts on the devices asked for, and what it costs.
 
-    `status` is what the fit says against itself and is to be read first. `bill` is for the first of `layouts`.
+    `status` is what the fit says against itself and is to be read first. `bill` is for the first of `layouts`. `base`
+    is the shape at which the learning rate was tuned, where `parametrization` carries it over from there.
     """
 
     source: str
@@ -43,6 +48,10 @@ class Plan:
     shape: ModelShape
     convention: Convention
     hyperparameters: tuple[Suggestion, ...]
+    parametrization: str
+    base: ModelShape | None
+    adam: Mapping[str, float]
+    downstream: Downstream | None
     device: Hardware
     devices: int
     layouts: Layouts
@@ -65,6 +74,8 @@ class Plan:
                 "flops_exact": exact,
             },
             "hyperparameters": [vars(one) for one in self.hyperparameters],
+            "parametrization": self.parametrization,
+            **({} if self.downstream is None else {"downstream": self.downstream.to_dict()}),
             "devices": {"name": self.device.name, "count": self.devices, "source": self.device.source},
             "layouts": [one.to_dict() for one in self.layouts.choices],
             "layouts_refused": self.layouts.reasons(),
@@ -84,6 +95,8 @@ def plan(
     vocab: int | None = None,
     batch_tokens: int | None = None,
     fixed: Mapping[str, Any] | None = None,
+    task: Fit | str | Path | None = None,
+    from_run: Path | None = None,
     level: float = LEVEL,
     **budget: Any,
 ) -> Plan:
@@ -91,12 +104,16 @@ def plan(
 
     `gpus` is written as in 64xh100; with `days` or `usd` it is the budget, else the machine to plan for (by default as
     many H100 as finish in 30 days). `budget` goes to `allocate`: flops, loss, params, unique_tokens, serve_tokens,
-    tokens_per_param. `convention` says which parameters the law's N counts. Raises `UserError` for a budget that makes
+    tokens_per_param. `convention` says which parameters the law's N counts. `task` is a law of
+    task error or accuracy by loss (a fit or a published set), `from_run` the folder of a small run whose learning rate
+    is carried over by its parametrisation. Raises `UserError` for a budget that makes
     no run, and where no layout fits.
     """
     basis = basis_of(source, fixed=fixed)
     budget = {name: value for name, value in budget.items() if value is not None}
-    wanted = _Wanted(basis, convention, context, vocab, batch_tokens, level)
+    carried = None if from_run is None else transferred(Path(from_run))
+    task_law = None if task is None else task_of(task)
+    wanted = _Wanted(basis, convention, context, vocab, batch_tokens, level, task_law, carried)
     count, device = parse_devices(gpus) if gpus else (None, parse_devices("h100")[1])
     if usd_per_hour is not None:
         device = replace(device, price=replace(device.price, usd_per_hour=usd_per_hour, read="given", source="you"))
@@ -114,6 +131,8 @@ class _Wanted:
     vocab: int | None
     batch_tokens: int | None
     level: float
+    task: Task | None = None
+    carried: Transferred | None = None
 
     def plan(self, allocation: Allocation, device: Hardware, count: int | None) -> Plan:
         params, tokens = allocation.params.value, allocation.tokens.value
@@ -136,7 +155,11 @@ class _Wanted:
             allocation=allocation,
             shape=shape,
             convention=self.convention,
-            hyperparameters=suggested,
+            hyperparameters=(*(self.carried.suggestions if self.carried else ()), *suggested),
+            parametrization=self.carried.parametrization if self.carried else "sp",
+            base=self.carried.base if self.carried else None,
+            adam=self.carried.adam if self.carried else USUAL_ADAM,
+            downstream=None if self.task is None else downstream(self.task, self.basis, allocation, level=self.level),
             device=device,
             devices=n,
             layouts=found,
