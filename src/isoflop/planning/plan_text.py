@@ -105,7 +105,7 @@ def _machine(plan: Plan) -> Iterator[str]:
     yield f"Layouts on {plan.devices} x {plan.device.name}, fastest first:"
     for one in plan.layouts.choices[:SHOWN_LAYOUTS]:
         used = f"MFU {one.utilisation:5.1%}  {one.memory.total / GIB:5.1f} GiB"
-        yield f"  {one.step.total:8.2f} s/step  {used}  {one.layout}"
+        yield f"  {one.step.total:8.3g} s/step  {used}  {one.layout}"
     refused = len(plan.layouts.refused)
     if refused:
         common = next(iter(plan.layouts.reasons()))

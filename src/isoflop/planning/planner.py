@@ -30,6 +30,7 @@ TOKENS_PER_DEVICE = 2048
 ROOMY_BYTES_PER_PARAM = 20
 """Memory that the devices taken by default have at least: 16 of state and some for activations."""
 DAYS_BY_DEFAULT = 30.0
+FEW_DEVICES = 8
 USUAL_ADAM = {"beta1": 0.9, "beta2": 0.95, "eps": 1e-8}
 """Brown et al. 2020, arXiv 2005.14165, appendix B."""
 
@@ -144,7 +145,8 @@ class _Wanted:
             )
         shape = shape_for(params, convention=self.convention, context=context, vocab=self.vocab)
         suggested = hyperparameters(shape, tokens, loss=allocation.loss.value)
-        batch = self.batch_tokens or min(batch_for_machine(suggested, context), int(tokens) // context * context)
+        batch = self.batch_tokens or _whole_batch(batch_for_machine(suggested, context), context, count)
+        batch = batch if self.batch_tokens else min(batch, int(tokens) // context * context)
         if batch > tokens:
             raise UserError(f"{tokens:.4g} tokens are less than one batch of {batch:,}: choose a smaller batch.")
         n = count or _devices_by_default(shape, tokens, batch, device)
@@ -187,8 +189,14 @@ class _Wanted:
 
 
 def default_context(params: float) -> int:
-    """Sequence length where none is given: 8192 tokens from 2e9 parameters on, 2048 from 1e8 on, 512 below."""
-    return 8192 if params >= 2e9 else 2048 if params >= 1e8 else 512
+    """Tokens of a sequence where nothing is given: 8192 from 2e9 parameters on, 2048 from 1e8, 512 from 1e6, or 128."""
+    return 8192 if params >= 2e9 else 2048 if params >= 1e8 else 512 if params >= 1e6 else 128
+
+
+def _whole_batch(tokens: int, context: int, devices: int | None) -> int:
+    """A batch of which each of a few devices gets as many whole sequences; many devices share sequences as well."""
+    few = context * (devices if devices is not None and devices <= FEW_DEVICES else 1)
+    return max(1, round(tokens / few)) * few
 
 
 def _devices_by_default(shape: ModelShape, tokens: float, batch: int, device: Hardware) -> int:

@@ -28,7 +28,7 @@ VOCABULARIES = (128256, 50304, 32000, 16384, 8192, 4096, 2048, 1024, 512)
 TIED_BELOW = 2e9
 """Below this the embedding is a large part of the model and is tied to the head, as in SmolLM2 and Qwen 2.5."""
 FINE_BELOW = 256
-"""Narrower models, which processors train, have widths and feed-forwards in eights and heads down to 8."""
+"""Narrower models, which processors train, have widths in eights (from 128 on in sixteens), feed-forwards in eights and heads down to 8."""
 SPLIT_FROM = 2048
 """Narrower models are not worth dividing among devices."""
 CLOSE = 0.01
@@ -116,7 +116,12 @@ def _head_size(width: int) -> int:
 
 
 def _widths(middle: float, tensor: int) -> list[int]:
-    narrow = (*range(8, FINE_BELOW, 8), *range(FINE_BELOW, 512, 32), *range(512, SPLIT_FROM, QUANTUM))
+    narrow = (
+        *range(8, 128, 8),
+        *range(128, FINE_BELOW, 16),
+        *range(FINE_BELOW, 512, 32),
+        *range(512, SPLIT_FROM, QUANTUM),
+    )
     fine = [width for width in narrow if 0.3 * middle < width < 1.6 * middle]
     wide = QUANTUM * tensor
     first = max(math.ceil(SPLIT_FROM / wide), int(0.85 * middle / wide))

@@ -54,7 +54,7 @@ def transferred(folder: Path) -> Transferred:
     optimizer = _optimizer(run, folder)
     rule, paper = RULES[run.parametrization]
     base = ModelShape(**(run.config.get("base") or run.shape))
-    where = f"{folder}, {run.params:,} parameters; {paper}"
+    where = f"{folder}: {run.params:,} parameters, {run.tokens:,} tokens; {paper}"
     rate = Suggestion("learning_rate", optimizer["lr"], "global rate", f"{run.parametrization}: {rule}", where)
     decay = Suggestion(
         "weight_decay",
