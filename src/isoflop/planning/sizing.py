@@ -28,7 +28,7 @@ VOCABULARIES = (128256, 50304, 32000, 16384, 8192, 4096, 2048, 1024, 512)
 TIED_BELOW = 2e9
 """Below this the embedding is a large part of the model and is tied to the head, as in SmolLM2 and Qwen 2.5."""
 FINE_BELOW = 256
-"""Narrower models, which processors train, have widths in eights (from 128 on in sixteens), feed-forwards in eights and heads down to 8."""
+"""Narrower models, which processors train, have widths in eights (from 128 in sixteens), and heads down to 8."""
 SPLIT_FROM = 2048
 """Narrower models are not worth dividing among devices."""
 CLOSE = 0.01

@@ -13,9 +13,9 @@ import numpy as np
 from isoflop.errors import UserError
 from isoflop.fitting.result import Estimate, Fit
 from isoflop.fitting.status import Status
-from isoflop.laws.catalogue.entry import Entry
+from isoflop.laws.catalogue import find
 from isoflop.laws.law import Law
-from isoflop.laws.lookup import find, resolve
+from isoflop.laws.lookup import resolve
 from isoflop.planning.allocation import Allocation
 from isoflop.planning.basis import Array, Basis, read_fit
 
@@ -71,8 +71,7 @@ def task_of(source: Fit | str | Path) -> Task:
             raise UserError(
                 f"{source!r} is a task law without values: name one of its published sets, or fit it first."
             )
-        entry: Entry = find(source.partition(":")[0])
-        task = Task(law, values, entry.target.name, source)
+        task = Task(law, values, find(source.partition(":")[0].strip()).target.name, source)
     if task.target not in TARGETS:
         raise UserError(f"{task.source} predicts {task.target}: a task law predicts {' or '.join(TARGETS)}.")
     if tuple(task.law.variables) != (COLUMN,):
@@ -91,7 +90,7 @@ def downstream(task: Task, basis: Basis, allocation: Allocation, *, level: float
     if losses is not None or task.fit is not None:
         drawn = _measured(task, np.array([allocation.loss.value]) if losses is None else losses)
         low, high = np.nanquantile(drawn, [(1 - level) / 2, (1 + level) / 2])
-    status = () if task.fit is None else task.fit.status + task.fit.predict(**at).status
+    status = () if task.fit is None else task.fit.status + task.fit.predict(loss=allocation.loss.value).status
     estimate = Estimate(best, float(low), float(high), level)
     return Downstream(task.target, estimate, "share of the tasks", task.source, status)
 
