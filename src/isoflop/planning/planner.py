@@ -23,8 +23,8 @@ from isoflop.planning.transfer import Transferred, transferred
 from isoflop.shapes import ModelShape, count_params, matmul_params, train_flops_per_token
 
 FIRST_GUESS_OF_UTILISATION = 0.4
-ROUNDS = 3
-"""Of the loop devices x days -> FLOPs -> shape -> utilisation -> FLOPs, which settles to a percent in two."""
+ROUNDS, SETTLED = 5, 0.01
+"""Of the loop devices x days -> FLOPs -> shape -> utilisation -> FLOPs, at most, and how near is near enough."""
 TOKENS_PER_DEVICE = 2048
 """At most so many devices are taken by default that each has this many tokens of a batch."""
 ROOMY_BYTES_PER_PARAM = 20
@@ -180,12 +180,21 @@ class _Wanted:
         seconds = hours * SECONDS_PER_HOUR
         peak = device.peak_flops(device.usual)
         utilisation = FIRST_GUESS_OF_UTILISATION
-        for _ in range(ROUNDS):
+        best: tuple[float, Plan] | None = None
+        for round_ in range(ROUNDS):
             allocation = allocate(self.basis, flops=seconds * peak * utilisation, level=self.level, **budget)
             made = self.plan(allocation, device, count)
-            # 6 N D over all seconds paid, so that the next round's budget is what these devices do.
-            utilisation *= seconds / (made.bill.device_hours * SECONDS_PER_HOUR)
-        return made
+            taken = made.bill.device_hours * SECONDS_PER_HOUR
+            off = abs(math.log(taken / seconds))
+            if best is None or off < best[0]:
+                best = (off, made)
+            if off < SETTLED:
+                break
+            # 6 N D over all seconds paid, so that the next round's budget is what these devices do. A small change may
+            # tip the choice of layout, so later rounds go half the way.
+            utilisation *= (seconds / taken) ** (1.0 if round_ < 2 else 0.5)
+        assert best is not None
+        return best[1]
 
 
 def default_context(params: float) -> int:
