@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import time
 import tomllib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from isoflop.errors import UserError
-from isoflop.files import write_json, write_text
+from isoflop.files import alone, write_json, write_text
 from isoflop.fitting import Fit, Huber, fit
 from isoflop.planning import Ladder
 from isoflop.runs import Run, load_runs
@@ -60,7 +58,7 @@ def run_study(config: StudyConfig, out: Path, *, listen: Listener) -> dict[str, 
     `UserError` where `out` holds a study with other settings, or is in use, or a setting is impossible.
     """
     out = out.resolve()
-    with _alone(out):
+    with alone(out, what="the study"):
         settings, before = _settings(config, out), _plan_before(out)
         clock = _Clock(out)
         listen(Phase("corpus"))
@@ -202,34 +200,6 @@ class _Clock:
 
     def save(self) -> None:
         write_json(self.path, {"seconds": self.seconds()})
-
-
-@contextmanager
-def _alone(out: Path) -> Iterator[None]:
-    """Hold the study's folder; the lock goes with the process, however it ends."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        handle = (out / ".lock").open("w")
-    except OSError as error:
-        raise UserError(f"The folder {out} can't be written ({error.strerror}): choose another with --out.") from error
-    with handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise UserError(
-                f"Another process runs the study in {out}: wait for it, or choose another --out."
-            ) from error
-        try:
-            yield
-        finally:
-            _leave_nothing(out)
-
-
-def _leave_nothing(out: Path) -> None:
-    """Take the folder away again where a mistake was found before anything was written to it."""
-    if [path.name for path in out.iterdir()] == [".lock"]:
-        (out / ".lock").unlink()
-        out.rmdir()
 
 
 def _settings(config: StudyConfig, out: Path) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 from isoflop.training.loop import Batches, Step, train_steps
 from isoflop.training.methods import SGD, AdamW, Muon, Rates
 from isoflop.training.optimizer import OptimizerConfig, build_optimizer
+from isoflop.training.plan import Plan, read_plan
+from isoflop.training.pretrain import Measured, Prepared, pretrain
 from isoflop.training.schedule import Schedule
 from isoflop.training.schedules import SCHEDULES, RunSchedule
 from isoflop.training.speed import Speed, measure_speed
@@ -13,8 +15,11 @@ __all__ = [
     "SGD",
     "AdamW",
     "Batches",
+    "Measured",
     "Muon",
     "OptimizerConfig",
+    "Plan",
+    "Prepared",
     "Progress",
     "Rates",
     "RunSchedule",
@@ -24,6 +29,8 @@ __all__ = [
     "TrunkJob",
     "build_optimizer",
     "measure_speed",
+    "pretrain",
+    "read_plan",
     "train_steps",
     "train_trunk",
 ]

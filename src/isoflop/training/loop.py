@@ -22,6 +22,19 @@ class Batches(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class SeededBatches:
+    """Batches that set torch's random numbers for the step, so that dropout too is a function of seed and step."""
+
+    batches: Batches
+    seed: int
+
+    def at(self, step: int) -> Batch:
+        """The batch of `step`, counted from 0."""
+        torch.manual_seed((self.seed << 32) + step)
+        return self.batches.at(step)
+
+
 class Optimizer(Protocol):
     """What the loop needs of an optimiser: torch's own, or several that act as one."""
 
