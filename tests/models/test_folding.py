@@ -8,17 +8,20 @@ import pytest
 import torch
 from torch import nn
 
-from isoflop.models import parametrization
+from isoflop.errors import UserError
+from isoflop.models import PARAMETRIZATIONS, parametrization
+from isoflop.models.build import STACKS
 from isoflop.models.folding import (
     activation_unit_scale,
     attention_unit_scale,
     branch_multiplier,
+    refuse_tied,
     residual_factor,
     role_of,
     weight_rules,
 )
 from isoflop.models.parametrization import Alphas, umup
-from isoflop.shapes import ModelShape
+from isoflop.shapes import ModelShape, published_shape
 
 BASE = ModelShape(layers=2, width=32, heads=2, vocab=64, context=16, ffn=88, norm="plain")
 ROLES = {
@@ -93,6 +96,33 @@ def test_a_bias_has_the_fan_in_of_the_weight_beside_it() -> None:
     sizes = {"blocks.0.feed_forward.up.weight": (88, 32), "blocks.0.feed_forward.up.bias": (88,)}
     rules = weight_rules(sizes, parametrization("u-mup"), shape=BASE, base=BASE)
     assert rules["blocks.0.feed_forward.up.bias"].lr_factor == pytest.approx(32**-0.5 * 2**-0.5)
+
+
+def test_a_window_counts_the_keys_it_lets_be_seen() -> None:
+    table = parametrization("u-mup")
+    window = dataclasses.replace(BASE, attention="window", attention_span=4)
+    short = dataclasses.replace(BASE, context=4)
+    found = attention_unit_scale(window, table, causal=True)
+    assert found == pytest.approx(attention_unit_scale(short, table, causal=False))
+
+
+@pytest.mark.parametrize("name", ["gpt2", "bert-base", "t5-small", "llama-3-8b"])
+def test_every_weight_of_published_models_has_a_rule(name: str) -> None:
+    shape = published_shape(name)
+    with torch.device("meta"):
+        sizes = {name: tuple(w.shape) for name, w in STACKS[shape.stack](shape, logit_scale=1.0).named_parameters()}
+    for table in PARAMETRIZATIONS.values():
+        rules = weight_rules(sizes, table, shape=shape, base=shape)
+        assert all(0 < rule.lr_factor < 2 and rule.eps_factor > 0 for rule in rules.values())
+
+
+def test_a_head_that_is_the_embedding_is_refused_where_it_needs_a_scale_of_its_own() -> None:
+    tied, wide = dataclasses.replace(BASE, tied=True), dataclasses.replace(BASE, tied=True, width=64, ffn=176)
+    for name, shape in (("sp", wide), ("mup", tied), ("completep", tied), ("u-mup", BASE)):
+        refuse_tied(shape, parametrization(name), base=BASE)
+    for name, shape in (("mup", wide), ("u-mup", tied)):
+        with pytest.raises(UserError, match="can't train a model whose head is the embedding"):
+            refuse_tied(shape, parametrization(name), base=BASE)
 
 
 @pytest.mark.parametrize("kind", ["relu", "relu2"])

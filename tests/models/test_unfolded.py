@@ -11,8 +11,8 @@ from torch import Tensor
 
 from isoflop.evaluation import batch_loss
 from isoflop.models import Batch, Decoder, build_model, parametrization
-from isoflop.models.decoder import NORM_EPS, rotate
 from isoflop.models.parametrization import completep
+from isoflop.models.positions import rotate
 from isoflop.shapes import ModelShape
 from isoflop.training import OptimizerConfig, build_optimizer
 
@@ -68,7 +68,7 @@ def logits(weights: dict[str, Tensor], tokens_BT: Tensor, column: Column, rotati
 
 
 def normed(x: Tensor) -> Tensor:
-    return x / (x.pow(2).mean(-1, keepdim=True) + NORM_EPS).sqrt()
+    return x / (x.pow(2).mean(-1, keepdim=True) + SHAPE.norm_eps).sqrt()
 
 
 def unfolded_weights(model: Decoder, column: Column) -> dict[str, Tensor]:
@@ -103,7 +103,7 @@ def test_the_folded_model_is_the_papers_network_while_both_train(name: str) -> N
     theirs = torch.optim.AdamW(groups, betas=(0.9, 0.95))
     ours = build_optimizer(model, rules, OptimizerConfig(lr=ETA, weight_decay=ETA * LAMBDA, beta2=0.95, eps=EPS))
     rows = torch.randint(SHAPE.vocab, (4, SHAPE.context + 1), generator=torch.Generator().manual_seed(3))
-    batch, rotation = Batch(rows[:, :-1], rows[:, 1:]), (model.cos_TS, model.sin_TS)
+    batch, rotation = Batch(rows[:, :-1], rows[:, 1:]), (model.cos_TC, model.sin_TC)
     losses = []
     for _ in range(12):
         found = logits(weights, batch.inputs, column, rotation)

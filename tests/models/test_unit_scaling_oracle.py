@@ -12,7 +12,6 @@ from torch import Tensor
 
 from isoflop.evaluation import batch_loss
 from isoflop.models import Batch, Decoder, build_model
-from isoflop.models.decoder import NORM_EPS, rotate
 from isoflop.models.folding import (
     WeightRule,
     activation_unit_scale,
@@ -21,6 +20,7 @@ from isoflop.models.folding import (
     weight_rule,
 )
 from isoflop.models.parametrization import Alphas, umup
+from isoflop.models.positions import rotate
 from isoflop.shapes import ModelShape
 from isoflop.training import OptimizerConfig, build_optimizer
 
@@ -86,7 +86,7 @@ def test_multipliers_of_matrices_are_theirs(name: str, alphas: Alphas) -> None:
 @pytest.mark.parametrize("layers", [1, 4])
 def test_post_norm_branches_have_their_tau(layers: int, alphas: Alphas) -> None:
     """Both public formulas of τ: the library's, and Aleph Alpha's with its depth set to the number of blocks."""
-    shape = PostNorm(**dataclasses.asdict(dataclasses.replace(SHAPE, layers=layers)))
+    shape = dataclasses.replace(SHAPE, layers=layers, norm_place="post")
     library = transformer_residual_scaling_rule(alphas.residual, alphas.residual_attention)
     ratio = alphas.residual_attention
     feed_forward = 2 * alphas.residual**2 / (ratio**2 + 1)
@@ -103,7 +103,7 @@ class UnfoldedDecoder:
     """Our decoder made of the package's operations; its weights are ours divided by their first standard deviation."""
 
     def __init__(self, model: Decoder, rules: dict[str, WeightRule], alphas: Alphas) -> None:
-        self.shape, self.alphas, self.rotation = model.shape, alphas, (model.cos_TS, model.sin_TS)
+        self.shape, self.alphas, self.rotation = model.shape, alphas, (model.cos_TC, model.sin_TC)
         self.weights = {}
         for name, weight in model.named_parameters():
             kind = "output" if name.startswith("head") else "weight"
@@ -144,7 +144,7 @@ class UnfoldedDecoder:
 
 def normed(x: Tensor, shrunk: float) -> Tensor:
     """RMSNorm in double precision (theirs rounds to single); its ε shrinks with the stream, which ours never scales."""
-    return x / (x.pow(2).mean(-1, keepdim=True) + NORM_EPS * shrunk**2).sqrt()
+    return x / (x.pow(2).mean(-1, keepdim=True) + SHAPE.norm_eps * shrunk**2).sqrt()
 
 
 def both_models(alphas: Alphas) -> tuple[Decoder, dict[str, WeightRule], UnfoldedDecoder, Tensor]:
@@ -190,8 +190,3 @@ def test_rates_and_decay_of_every_weight_are_theirs() -> None:
         mine_group = group_of[id(ours.get_parameter(name))]
         assert mine_group["lr"] / rules[name].init_std == pytest.approx(group["lr"])
         assert mine_group["lr"] * mine_group["weight_decay"] == pytest.approx(group["lr"] * group["weight_decay"])
-
-
-@dataclasses.dataclass(frozen=True)
-class PostNorm(ModelShape):
-    norm_place: str = "post"

@@ -22,6 +22,8 @@ VERBS: tuple[str, ...] = (
     "train_verb",
     "report_verb",
     "parametrizations_verb",
+    "coord_check_verb",
+    "transfer_verb",
 )
 """Modules of this room; each has `register(app)`, which adds its verb (or group of verbs) to the command."""
 

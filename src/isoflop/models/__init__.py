@@ -5,7 +5,7 @@ from isoflop.models.build import build_model
 from isoflop.models.decoder import Decoder
 from isoflop.models.encoder import Encoder
 from isoflop.models.encoder_decoder import EncoderDecoder
-from isoflop.models.folding import WeightRule
+from isoflop.models.folding import WeightRule, refuse_tied
 from isoflop.models.model import Model
 from isoflop.models.parametrization import PARAMETRIZATIONS, Parametrization, parametrization
 from isoflop.models.storage import ModelInfo, load_model, save_model
@@ -25,5 +25,6 @@ __all__ = [
     "build_model",
     "load_model",
     "parametrization",
+    "refuse_tied",
     "save_model",
 ]

@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from isoflop.errors import UserError
 from isoflop.models.parametrization import ONE, Parametrization, Role, Size
 from isoflop.shapes import ModelShape
 
@@ -73,6 +74,22 @@ def weight_rule(name: str, *, shape: ModelShape, base: ModelShape, table: Parame
     )
 
 
+def refuse_tied(shape: ModelShape, table: Parametrization, *, base: ModelShape) -> None:
+    """Raise `UserError` where embedding and head share a weight and the table would scale them differently.
+
+    A multiplier can't be folded into a weight for one of its two uses.
+    """
+    if not shape.tied:
+        return
+    size = Size.of(shape, base)
+    embedding, output = (table.rules[role].multiplier.at(size, shape.width) for role in ("embedding", "output"))
+    if embedding != output:
+        raise UserError(
+            f"{table.name} can't train a model whose head is the embedding: it scales the two differently. "
+            "Set tied to false, or take sp."
+        )
+
+
 def logit_scale(shape: ModelShape, table: Parametrization) -> float:
     """The factor on q·k: head_size**-1/2 (SP) or 1/head_size (μP and its kin), times α_attn-softmax."""
     return float(table.alphas.attention * shape.head_size**-table.head_power)
@@ -91,7 +108,9 @@ def branch_multiplier(name: str, *, shape: ModelShape, base: ModelShape, table: 
         return factor
     if parts[-2] == "feed_forward":
         return factor * activation_unit_scale(shape)
-    return factor * attention_unit_scale(shape, table, causal=_is_causal(parts, shape))
+    across = parts[-2] == "cross"
+    both_ways = across or shape.stack == "encoder" or parts[0] == "encoder"
+    return factor * attention_unit_scale(shape, table, causal=not both_ways, across=across)
 
 
 def residual_factor(name: str, *, shape: ModelShape, base: ModelShape, table: Parametrization) -> float:
@@ -106,7 +125,7 @@ def residual_factor(name: str, *, shape: ModelShape, base: ModelShape, table: Pa
     plain = table.block.branch.at(Size.of(shape, base), 1)
     if not table.unit_scaled:
         return plain
-    if getattr(shape, "norm_place", "pre") == "post":
+    if shape.norm_place == "post":
         return _tau(parts, shape, table)
     return plain * table.alphas.branch(attention=parts[-2] != "feed_forward")
 
@@ -121,14 +140,18 @@ def _tau(parts: list[str], shape: ModelShape, table: Parametrization) -> float:
     return float((squares[place] / (shape.layers ** (2 * table.depth_exponent) + before)) ** 0.5)
 
 
-def attention_unit_scale(shape: ModelShape, table: Parametrization, *, causal: bool) -> float:
+def attention_unit_scale(shape: ModelShape, table: Parametrization, *, causal: bool, across: bool = False) -> float:
     """u-μP's factor after attention: 1/LI(1/(1 + 4·head_size/α²), low, 1), low = √(ln T/T) if causal, else √(1/T)
-    (arXiv 2407.17465, table 8 and appendix B; LI interpolates between logarithms). T is the number of keys: the
-    context (cross-attention: the source's, which is the same).
+    (arXiv 2407.17465, table 8 and appendix B; LI interpolates between logarithms).
+
+    T is the number of keys: the context, or what the pattern leaves of it (ours); `across` to another stack, the
+    source, which is as long as the context. ln T counts queries with few keys before them: in a sliding window there
+    are hardly any.
     """
     spread = 1 / (1 + 4 * shape.head_size / table.alphas.attention**2)
-    keys = shape.context
-    low = math.sqrt((math.log(keys) if causal else 1.0) / keys) if keys > 1 else 1.0
+    keys = shape.context if across else shape.attended
+    triangular = causal and shape.attention in ("full", "block")
+    low = math.sqrt((math.log(keys) if triangular else 1.0) / keys) if keys > 1 else 1.0
     return float(low ** (spread - 1))
 
 
@@ -149,11 +172,10 @@ def _parts(name: str) -> list[str]:
 
 
 def _fan_in(name: str, sizes: Mapping[str, tuple[int, ...]]) -> int:
-    return sizes[name.removesuffix("bias") + "weight" if name.endswith(".bias") else name][-1]
-
-
-def _is_causal(parts: list[str], shape: ModelShape) -> bool:
-    return shape.stack != "encoder" and parts[0] != "encoder" and parts[-2] != "cross"
+    """Inputs of a weight, or of the one that a bias stands beside (a tied head's is the embedding)."""
+    if not name.endswith(".bias"):
+        return sizes[name][-1]
+    return sizes.get(name.removesuffix("bias") + "weight", sizes.get("embedding.weight", (0,)))[-1]
 
 
 def _has_cross(parts: list[str], shape: ModelShape) -> bool:

@@ -64,6 +64,9 @@ NOTES = """## Where papers and their code differ, and what stands here
   u-μP's η near 1 that ruined runs (docs/log.md), so they get the embedding's rule η/√width.
 - **Biases under u-μP.** The paper has none; unit-scaling multiplies them by fan_in^(-1/2) with the weight beside
   them.
+- **Tied embeddings.** A head that is the embedding can't have a multiplier of its own folded in: u-μP, and μP and
+  CompleteP at another width than the base's, refuse to train it (the u-μP paper ties nothing either).
+- **Attention patterns.** In a sliding or strided window T is what a token sees, by the rule without ln T; ours.
 - **Depth exponent.** `umup(depth_exponent=p)` with p other than 1/2 is our extension, in no paper.
 
 ## What a plain model gets
