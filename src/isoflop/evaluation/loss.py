@@ -1,13 +1,16 @@
-"""The loss of a language model on text it was not trained on."""
+"""The loss of a language model: on a batch while it trains, and on text it was not trained on."""
 
 from __future__ import annotations
 
+import sys
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from isoflop.evaluation.cross_entropy import Head, cross_entropy_rows, mean_cross_entropy
 from isoflop.models import IGNORED, Batch
 
 SEQUENCES_AT_ONCE = 64
@@ -22,19 +25,24 @@ class ValidationLoss:
 
 
 def batch_loss(model: nn.Module, batch: Batch) -> Tensor:
-    """Mean cross-entropy in nats per predicted token (a scalar), plus that of the pairs' labels where there are any."""
-    loss, order_loss = loss_parts(model, batch)
-    return loss if order_loss is None else loss + order_loss
+    """Mean cross-entropy in nats per predicted token (a scalar), plus that of the pairs' order where there is one."""
+    tokens, pairs = loss_parts(model, batch)
+    return tokens if pairs is None else tokens + pairs
 
 
 def loss_parts(model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor | None]:
-    """Mean cross-entropy over the predicted tokens, and over the pairs' labels where there are any."""
+    """Mean cross-entropy over the predicted tokens, and over the pairs' labels where there are any, from one pass.
+
+    A model with `features` and a linear `head` is not asked for its logits: they are made and used some rows at a time.
+    """
+    head = _linear_head(model, batch.inputs.device)
+    if head is None:
+        return F.cross_entropy(model(batch).flatten(0, 1).float(), batch.targets.flatten()), None
     if batch.order is None:
-        return F.cross_entropy(model(batch).flatten(0, 1), batch.targets.flatten(), ignore_index=IGNORED), None
-    features_BTD, pair_logits_B2 = model.features_and_pair_logits(batch)  # type: ignore[operator]
-    logits_BTV = model.head(features_BTD)  # type: ignore[operator]
-    loss = F.cross_entropy(logits_BTV.flatten(0, 1), batch.targets.flatten(), ignore_index=IGNORED)
-    return loss, F.cross_entropy(pair_logits_B2, batch.order)
+        return mean_cross_entropy(model.features(batch).flatten(0, 1), head, batch.targets.flatten()), None
+    features_BTD, pairs_B2 = model.features_and_pair_logits(batch)
+    tokens = mean_cross_entropy(features_BTD.flatten(0, 1), head, batch.targets.flatten())
+    return tokens, F.cross_entropy(pairs_B2.float(), batch.order)
 
 
 @torch.no_grad()
@@ -45,13 +53,46 @@ def validation_loss(model: nn.Module, batch: Batch) -> ValidationLoss:
     """
     was_training = model.training
     model.eval()
-    losses = []
-    for part in batch.split(SEQUENCES_AT_ONCE):
-        logits_BTV = model(part)
-        nats_BT = F.cross_entropy(logits_BTV.transpose(1, 2), part.targets, reduction="none", ignore_index=IGNORED)
-        count_B = (part.targets != IGNORED).sum(dim=1)
-        losses.append((nats_BT.double().sum(dim=1) / count_B)[count_B > 0])
+    with _precision(model, batch.inputs.device), _without_compiling():
+        per_sequence = torch.cat([_sequence_losses(model, part) for part in batch.split(SEQUENCES_AT_ONCE)])
     model.train(was_training)
-    per_sequence = torch.cat(losses)
     spread = per_sequence.std().item() if len(per_sequence) > 1 else 0.0
     return ValidationLoss(per_sequence.mean().item(), spread / len(per_sequence) ** 0.5)
+
+
+def _sequence_losses(model: nn.Module, batch: Batch) -> Tensor:
+    """Mean loss of each sequence that has something to predict, in float64."""
+    counted_BT = batch.targets != IGNORED
+    nats_BT = torch.zeros(batch.targets.shape, dtype=torch.float64, device=batch.targets.device)
+    nats_BT[counted_BT] = _token_losses(model, batch, counted_BT).double()
+    count_B = counted_BT.sum(dim=1)
+    return (nats_BT.sum(dim=1) / count_B)[count_B > 0]
+
+
+def _token_losses(model: nn.Module, batch: Batch, counted_BT: Tensor) -> Tensor:
+    """The loss of each counted token, in order."""
+    head = _linear_head(model, batch.inputs.device)
+    if head is None:
+        return F.cross_entropy(model(batch)[counted_BT], batch.targets[counted_BT], reduction="none")
+    return cross_entropy_rows(model.features(batch)[counted_BT], head, batch.targets[counted_BT])
+
+
+def _linear_head(model: nn.Module, device: torch.device) -> Head | None:
+    """The head where it is a plain linear layer on `features`: what can be computed some rows at a time."""
+    layer = getattr(model, "head", None)
+    if not isinstance(layer, nn.Linear) or not hasattr(model, "features"):
+        return None
+    autocast = torch.is_autocast_enabled(device.type)
+    return Head(layer.weight, layer.bias, torch.get_autocast_dtype(device.type) if autocast else layer.weight.dtype)
+
+
+def _precision(model: nn.Module, device: torch.device) -> AbstractContextManager[object]:
+    dtype = getattr(model, "compute_dtype", None)
+    if dtype in (torch.bfloat16, torch.float16):
+        return torch.autocast(device.type, dtype)
+    return nullcontext()
+
+
+def _without_compiling() -> AbstractContextManager[object]:
+    """Compiled blocks run as plain code for a while: sequences of another number would have them compiled again."""
+    return torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()

@@ -21,12 +21,32 @@ CHUNK = 1 << 15
 """Runs times draws per pass: the temporaries of one pass then stay in the second-level cache."""
 
 
-@dataclass(frozen=True)
-class Samples:
-    """What differs between the problems that are solved together: weights (S or 1, n) and targets (S or 1, n)."""
+Raw = tuple["Array", "Array", "Array", "Array"]
+"""Value, gradient, Hessian and majorant in the parameters themselves."""
+Kernel = Callable[["Batch", "Array", "Indices", float], Raw]
+"""Sums for the parameters `values` (B, F) on problem `which[b]` (B,) of a batch, with the penalty's delta as given."""
 
+
+@dataclass(frozen=True)
+class Batch:
+    """Problems that are solved together: one law and table, with weights and targets of their own or shared."""
+
+    problem: Problem
+    kernel: Kernel
     weights: Array
+    """(S or 1, n)."""
     targets: Array
+    """(S or 1, n)."""
+
+    @staticmethod
+    def of_one(problem: Problem, kernel: Kernel) -> Batch:
+        """The problem itself, to be solved from many starts."""
+        return Batch(problem, kernel, problem.weights[None], problem.target[None])
+
+    def members(self, points: int) -> Indices:
+        """Which problem each of so many points belongs to: all to the one there is, or each to its own."""
+        single = len(self.weights) == 1 and len(self.targets) == 1
+        return np.zeros(points, dtype=np.intp) if single else np.arange(points, dtype=np.intp)
 
     def rows(self, which: Indices) -> tuple[Array, Array]:
         """Weights and targets of the problems `which`: each (len(which) or 1, n)."""
@@ -61,18 +81,12 @@ class Point:
         return Point(self.value[rows], self.gradient[rows], self.hessian[rows], self.majorant[rows])
 
 
-Raw = tuple[Array, Array, Array, Array]
-"""Value, gradient, Hessian and majorant in the parameters themselves."""
-Kernel = Callable[[Problem, Array, Samples, Indices, float], Raw]
-
-
-def evaluate(
-    problem: Problem, theta: Array, samples: Samples, which: Indices, *, delta: float, kernel: Kernel
-) -> Point:
+def evaluate(batch: Batch, theta: Array, *, which: Indices, delta: float) -> Point:
     """The objective of problem `which[b]` at the coordinates `theta[b]`, with the penalty's delta as given."""
+    problem = batch.problem
     values = problem.values(theta)
     with np.errstate(all="ignore"):
-        value, gradient, hessian, majorant = kernel(problem, values, samples, which, delta)
+        value, gradient, hessian, majorant = batch.kernel(batch, values, which, delta)
         slope = np.where(problem.in_log, values, 1.0)
         scale = slope[:, :, None] * slope[:, None, :]
         hessian = hessian * scale
@@ -105,21 +119,20 @@ def penalty_value(residual: Array, delta: float, above: float) -> Array:
     return rho if above == 1.0 else np.where(residual > 0, above * rho, rho)
 
 
-def numpy_kernel(problem: Problem, values: Array, samples: Samples, which: Indices, delta: float) -> Raw:
+def numpy_kernel(batch: Batch, values: Array, which: Indices, delta: float) -> Raw:
     """`Kernel` in numpy, in chunks of points that fit the cache."""
-    step = max(1, CHUNK // problem.n)
-    parts = [
-        _numpy_chunk(problem, values[at : at + step], samples, which[at : at + step], delta)
-        for at in range(0, len(values), step)
-    ]
+    step = max(1, CHUNK // batch.problem.n)
+    chunks = [slice(at, at + step) for at in range(0, len(values), step)]
+    parts = [_numpy_chunk(batch, values[chunk], which[chunk], delta) for chunk in chunks]
     if len(parts) == 1:
         return parts[0]
     value, gradient, hessian, majorant = (np.concatenate([part[i] for part in parts]) for i in range(4))
     return value, gradient, hessian, majorant
 
 
-def _numpy_chunk(problem: Problem, values: Array, samples: Samples, which: Indices, delta: float) -> Raw:
-    weights, targets = samples.rows(which)
+def _numpy_chunk(batch: Batch, values: Array, which: Indices, delta: float) -> Raw:
+    problem = batch.problem
+    weights, targets = batch.rows(which)
     size = (len(values), problem.n)
     law, gradients, seconds = _law_and_derivatives(problem)(problem.arguments(values))
     law = np.broadcast_to(law, size)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from isoflop.fitting.evaluation import Kernel, Samples, jacobian
+from isoflop.fitting.evaluation import Batch, Kernel, jacobian
 from isoflop.fitting.newton import polish
 from isoflop.fitting.problem import Array, Indices, Problem
 
@@ -46,14 +46,13 @@ def influential_runs(problem: Problem, theta: Array, *, kernel: Kernel) -> Influ
         rows = _candidates(problem, theta, weights)
         without = np.repeat(weights[None], len(rows), axis=0)
         without[np.arange(len(rows)), rows] = 0.0
-        start = np.repeat(theta[None], len(rows), axis=0)
-        samples, which = Samples(without, problem.target[None]), np.arange(len(rows), dtype=np.intp)
-        found = polish(problem, start, samples, which, kernel=kernel, tolerance=1e-8, steps=60)
+        batch = Batch(problem, kernel, without, problem.target[None])
+        found = polish(batch, np.repeat(theta[None], len(rows), axis=0), tolerance=1e-8, steps=60)
         scale, errors = _standard_errors(problem, theta, weights)
         if scale < PERFECT:
             break
         moves = np.abs(found.theta - theta) / errors
-        missed = np.abs(problem.target[rows] - problem.predicted(found.theta)[which, rows])
+        missed = np.abs(problem.target[rows] - problem.predicted(found.theta)[np.arange(len(rows)), rows])
         force = np.nan_to_num(moves.max(axis=1) * missed / scale)
         worst = int(np.argmax(force))
         if force[worst] < force_needed:

@@ -212,7 +212,7 @@ def _conventions(runs: Runs) -> list[tuple[str, str, float]]:
 
 def _decisive(runs: Runs, law: Law, target: str) -> list[int]:
     """The runs without which the Huber fit is another."""
-    problem = build_problem(law, runs, target, Huber(), "log", np.ones(len(runs)))
+    problem = build_problem(law, runs, target=target, objective=Huber(), space="log")
     kernel = kernel_for(problem, 0)
     return list(influential_runs(problem, solve(problem, kernel).theta, kernel=kernel).rows)
 

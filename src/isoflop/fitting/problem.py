@@ -109,8 +109,8 @@ class Problem:
         )
 
 
-def build_problem(law: Law, runs: Runs, target: str, objective: Objective, space: Space, weights: Array) -> Problem:
-    """The `Problem` of fitting `law` to `runs`, whose columns are finite (`usable_rows` has seen to that)."""
+def build_problem(law: Law, runs: Runs, *, target: str, objective: Objective, space: Space) -> Problem:
+    """The `Problem` of fitting `law` to `runs`, all of weight 1, whose columns `usable_rows` has found usable."""
     losses = np.asarray(runs[target], dtype=np.float64)
     goal = np.log(losses) if space == "log" else losses
     names: list[str] = []
@@ -131,7 +131,7 @@ def build_problem(law: Law, runs: Runs, target: str, objective: Objective, space
         law=law,
         columns=tuple(columns_for({name: np.asarray(runs[name], dtype=np.float64) for name in law.variables})),
         target=goal,
-        weights=weights,
+        weights=np.ones(len(goal)),
         space=space,
         penalty=penalty_of(objective, 1.0 if space == "log" else float(np.median(np.abs(goal)))),
         names=tuple(names),

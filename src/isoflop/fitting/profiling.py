@@ -42,7 +42,7 @@ class Profile:
         return f"{self.name} = {self.value:.4g} [{ends[0]}, {ends[1]}]"
 
 
-def profile_of(problem: Problem, best: Array, name: str, *, level: float) -> Profile:
+def profile_of(problem: Problem, best: Array, *, name: str, level: float) -> Profile:
     """The `Profile` of one flat parameter about the optimum `best` (F,), in coordinates.
 
     The interval ends where the objective has risen by phi t**2 / 2, with t Student's quantile and phi the ratio of the

@@ -135,7 +135,7 @@ class Fit:
         if self.problem is None:
             raise UserError("A fit read from a file has no runs to profile: fit the table again.")
         best = self.problem.coordinates(np.array([list(self.values.values())]))[0]
-        return profile_of(self.problem, best, name, level=level)
+        return profile_of(self.problem, best, name=name, level=level)
 
     @property
     def derived(self) -> dict[str, Estimate]:

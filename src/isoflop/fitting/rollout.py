@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from isoflop.fitting.evaluation import Kernel, Samples, jacobian
+from isoflop.fitting.evaluation import Batch, Kernel, jacobian
 from isoflop.fitting.newton import polish
 from isoflop.fitting.problem import Array, Indices, Problem
 
@@ -40,9 +40,8 @@ def misfit_factor(
     keep = np.zeros((len(cuts), problem.n))
     for row, cut in zip(keep, cuts, strict=True):
         row[order[:cut]] = problem.weights[order[:cut]]
-    which = np.arange(len(cuts), dtype=np.intp)
-    start = np.repeat(theta[None], len(cuts), axis=0)
-    found = polish(problem, start, Samples(keep, problem.target[None]), which, kernel=kernel, tolerance=1e-8, steps=60)
+    batch = Batch(problem, kernel, keep, problem.target[None])
+    found = polish(batch, np.repeat(theta[None], len(cuts), axis=0), tolerance=1e-8, steps=60)
     errors = problem.target - problem.predicted(found.theta)
     slopes = jacobian(problem, theta)
     ratios = [

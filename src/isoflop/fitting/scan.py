@@ -16,6 +16,8 @@ MOST_ROWS = 128
 """Runs that the scan looks at; polishing then uses all of them."""
 CHUNK = 128
 """Points that are worked on together, so that the temporaries stay in the cache."""
+LOCATION_MARGIN = 0.25
+"""How far, in spans of the data, a location may lie outside of them."""
 SCALE_MARGIN = (1e-2, 1e4)
 """How far, in multiples of what it is compared with, a scale may lie below and above the data."""
 
@@ -63,13 +65,18 @@ def _spread(problem: Problem, parameter: int, unit: Array) -> Array:
     """Numbers from 0 to 1 as values of one parameter, over the part of its range where data can tell."""
     law = problem.law
     one = law.parameters[parameter]
+    companion = law.parts[one.name].companion
+    compared = np.ones(1) if companion is None else _sizes(problem, companion)
+    if one.role == "location":
+        margin = LOCATION_MARGIN * float(compared.max() - compared.min())
+        low, high = max(one.low, float(compared.min()) - margin), min(one.high, float(compared.max()) + margin)
+        return low + (high - low) * unit
     if one.role == "exponent" or one.low < 0:
         low, high = max(one.low, -10.0), min(one.high, 10.0)
         return low + (high - low) * (unit**2 if low >= 0 else unit)  # small exponents are the common ones
     low, high = 1e-3, 1e3
-    companion = law.parts[one.name].companion
-    if companion is not None:
-        size = _sizes(problem, companion)
+    size = np.abs(compared[compared != 0])
+    if companion is not None and len(size):
         low, high = float(size.min()) * SCALE_MARGIN[0], float(size.max()) * SCALE_MARGIN[1]
     if math.isfinite(one.high):
         low, high = min(low, one.high * 1e-6), one.high
@@ -80,11 +87,11 @@ def _spread(problem: Problem, parameter: int, unit: Array) -> Array:
 
 
 def _sizes(problem: Problem, companion: Node) -> Array:
-    """The finite, non-zero sizes that `companion` has over the runs."""
+    """The finite values that `companion` has over the runs, or a 1 where there is none."""
     (value,) = _generated(problem, (companion,))(*problem.arguments(np.ones((1, len(problem.names)))))
-    size = np.abs(np.ravel(value))
-    size = size[np.isfinite(size) & (size > 0)]
-    return size if len(size) else np.ones(1)
+    values: Array = np.ravel(value)
+    values = values[np.isfinite(values)]
+    return values if len(values) else np.ones(1)
 
 
 def _generated(problem: Problem, nodes: tuple[Node, ...]):  # type: ignore[no-untyped-def]

@@ -27,7 +27,7 @@ class Uncertainty:
     """Factor by which predictions of new runs are widened."""
 
 
-def uncertainty_of(problem: Problem, theta: Array, how: Resampling, kernel: Kernel) -> Uncertainty:
+def uncertainty_of(problem: Problem, theta: Array, *, how: Resampling, kernel: Kernel) -> Uncertainty:
     """The `Uncertainty` of the optimum `theta` (F,), by the scheme that `how` names."""
     residuals = problem.target - problem.predicted(theta[None])[0]
     own = how.clusters if how.scheme in ("mixed", "runs") else np.arange(problem.n)
@@ -41,5 +41,5 @@ def uncertainty_of(problem: Problem, theta: Array, how: Resampling, kernel: Kern
         robust = inner * np.sqrt(problem.n / max(problem.n - len(theta), 1))
         spread, scale_now = spread * (robust / max(scale_now, 1e-300)), robust
     factor = misfit_factor(problem, theta, clusters=own, noise=(scale_now, ratio_now), kernel=kernel)
-    draws = problem.values(draw(problem, theta, how, model, kernel=kernel))
+    draws = problem.values(draw(problem, theta, how=how, noise=model, kernel=kernel))
     return Uncertainty(draws, float(scale_now * np.hypot(1, ratio_now)), spread[: how.draws], factor)

@@ -1,8 +1,9 @@
 """A model's size as integers. Knows no torch and no law."""
 
 from isoflop.shapes.counting import ParamCounts, count_params, matmul_params, train_flops_per_token
-from isoflop.shapes.model_shape import FeedForward, ModelShape, Stack
+from isoflop.shapes.model_shape import ModelShape
 from isoflop.shapes.published import published_shape, published_shapes
+from isoflop.shapes.switches import FeedForward, Stack
 
 __all__ = [
     "FeedForward",

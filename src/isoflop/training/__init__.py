@@ -4,6 +4,7 @@ from isoflop.training.loop import Batches, Step, train_steps
 from isoflop.training.methods import SGD, AdamW, Muon, Rates
 from isoflop.training.optimizer import OptimizerConfig, build_optimizer
 from isoflop.training.plan import Plan, read_plan
+from isoflop.training.precision import Choice, choose, set_precision
 from isoflop.training.pretrain import Measured, Prepared, pretrain
 from isoflop.training.schedule import Schedule
 from isoflop.training.schedules import SCHEDULES, RunSchedule
@@ -15,6 +16,7 @@ __all__ = [
     "SGD",
     "AdamW",
     "Batches",
+    "Choice",
     "Measured",
     "Muon",
     "OptimizerConfig",
@@ -28,9 +30,11 @@ __all__ = [
     "Step",
     "TrunkJob",
     "build_optimizer",
+    "choose",
     "measure_speed",
     "pretrain",
     "read_plan",
+    "set_precision",
     "train_steps",
     "train_trunk",
 ]
