@@ -60,4 +60,5 @@ class TrainDisplay:
         self.progress.print(
             f"Training {event.params:,} parameters on a text of {event.train_tokens:,} tokens{begun}", style="bold"
         )
+        self.progress.print(f"  {event.how}", highlight=False)
         self.bar = self.progress.add_task("train", total=event.steps, completed=event.begun, loss="", speed="")

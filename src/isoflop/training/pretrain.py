@@ -28,6 +28,7 @@ from isoflop.training.interrupt import StopRequest
 from isoflop.training.loop import Batches, SeededBatches, Step, train_steps
 from isoflop.training.methods import Rates
 from isoflop.training.plan import Plan
+from isoflop.training.precision import choose, set_precision
 from isoflop.training.processor import processor_settings
 from isoflop.training.record import RecordFacts, diverged_run, finished_run, write_tensorboard
 from isoflop.training.text import read_text
@@ -48,6 +49,8 @@ class Prepared:
     steps: int
     begun: int
     """Steps that an earlier sitting had done."""
+    how: str
+    """Precision and compilation, and why."""
 
 
 @dataclass(frozen=True)
@@ -127,9 +130,11 @@ class _Training:
         count = max(2, plan.train.valid_tokens // shape.context)
         held_out = dataclasses.replace(source, tokens=self.text.valid, pairs=self.text.valid_pairs)
         self.valid = validation_of(self.objective, held_out, count=count)
+        self.choice = choose(shape, plan.steps, batch=plan.batch, device=device)
         self.trainee = self._trainee(device)
         self.validation: list[tuple[int, float]] = []
-        self.facts = RecordFacts(_job(plan, threads, device), shape, self.text.data, _now())
+        job = _job(plan, threads, device) | {"precision": asdict(self.choice)}
+        self.facts = RecordFacts(job, shape, self.text.data, _now())
         self.every = max(1, plan.steps // CURVE_POINTS)
         self.saved_at = self.told_at = time.perf_counter()
 
@@ -137,7 +142,7 @@ class _Training:
         plan, table = self.plan, parametrization(self.plan.train.parametrization)
         base = plan.base or plan.shape
         model, rules = build_model(plan.shape, table, base=base, seed=plan.train.seed)
-        model = model.to(device)
+        model = set_precision(model.to(device), self.choice)
         rates = Rates(plan.train.learning_rate, plan.train.weight_decay, table, Size.of(plan.shape, base))
         optimizer = plan.optimizer.method().build(model, rules, rates)
         return Trainee(model, optimizer, WeightAverage(model, plan.train.ema) if plan.train.ema else None)
@@ -149,7 +154,7 @@ class _Training:
             self._load(state)
         write_json(self.out / "plan.json", asdict(plan))
         params = sum(parameter.numel() for parameter in trainee.model.parameters())
-        yield Prepared(params, self.text.data.train_tokens, plan.steps, trainee.step)
+        yield Prepared(params, self.text.data.train_tokens, plan.steps, trainee.step, str(self.choice))
         yield from self._steps(stop)
         yield self._end()
         (self.out / CHECKPOINT).unlink(missing_ok=True)
