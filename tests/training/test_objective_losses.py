@@ -109,11 +109,11 @@ def test_what_is_to_be_predicted_is_not_seen(name: str) -> None:
     """
     source = source_of(name)
     model, loader, found = model_for(name), objective(name).loader(source), 0
-    for place in np.flatnonzero(source.tokens != END)[100:1800:15]:
-        changed = source.tokens.copy()
-        changed[place] += 2 if changed[place] + 2 < TEXT_SIZE else -2  # which begins a word as the old one did
+    for place in np.flatnonzero(source.tokens != END)[100:1800:6]:
+        changed, old = source.tokens.copy(), int(source.tokens[place])
+        changed[place] = old + 2 if old + 2 < TEXT_SIZE else old - 2  # which begins a word as the old one did
         twin = objective(name).loader(dataclasses.replace(source, tokens=changed))
-        for step in range(8):
+        for step in range(4):
             batch, other = loader.at(step), twin.at(step)
             moved = (batch.targets != other.targets).nonzero().tolist()
             if len(moved) != 1 or (name.startswith("masked") and not batch.inputs.equal(other.inputs)):
@@ -122,4 +122,4 @@ def test_what_is_to_be_predicted_is_not_seen(name: str) -> None:
             with torch.no_grad():
                 assert torch.allclose(model(batch)[row, column], model(other)[row, column], atol=1e-5)
             found += 1
-    assert found >= 5
+    assert found >= 3

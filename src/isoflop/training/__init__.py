@@ -5,7 +5,7 @@ from isoflop.training.methods import SGD, AdamW, Muon, Rates
 from isoflop.training.optimizer import OptimizerConfig, build_optimizer
 from isoflop.training.plan import Plan, read_plan
 from isoflop.training.precision import Choice, choose, set_precision
-from isoflop.training.pretrain import Measured, Prepared, pretrain
+from isoflop.training.pretraining import Measured, Prepared, pretrain
 from isoflop.training.schedule import Schedule
 from isoflop.training.schedules import SCHEDULES, RunSchedule
 from isoflop.training.speed import Speed, measure_speed

@@ -134,7 +134,7 @@ class _Training:
         self.trainee = self._trainee(device)
         self.validation: list[tuple[int, float]] = []
         job = _job(plan, threads, device) | {"precision": asdict(self.choice)}
-        self.facts = RecordFacts(job, shape, self.text.data, _now())
+        self.facts = RecordFacts(json.loads(json.dumps(job)), shape, self.text.data, _now())
         self.every = max(1, plan.steps // CURVE_POINTS)
         self.saved_at = self.told_at = time.perf_counter()
 
