@@ -3,6 +3,9 @@
 from isoflop.models.batch import IGNORED, PADDING, Batch
 from isoflop.models.build import build_model
 from isoflop.models.decoder import Decoder
+from isoflop.models.encoder import Encoder
+from isoflop.models.encoder_decoder import EncoderDecoder
+from isoflop.models.model import Model
 from isoflop.models.parametrization import PARAMETRIZATIONS, Parametrization, WeightRule, parametrization
 
 __all__ = [
@@ -11,6 +14,9 @@ __all__ = [
     "PARAMETRIZATIONS",
     "Batch",
     "Decoder",
+    "Encoder",
+    "EncoderDecoder",
+    "Model",
     "Parametrization",
     "WeightRule",
     "build_model",

@@ -3,30 +3,41 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import nn
 
 from isoflop.models.decoder import Decoder
+from isoflop.models.encoder import Encoder
+from isoflop.models.encoder_decoder import EncoderDecoder
+from isoflop.models.model import Model
 from isoflop.models.parametrization import Parametrization, WeightRule, logit_scale, weight_rule
-from isoflop.shapes import ModelShape
+from isoflop.shapes import ModelShape, Stack
+
+STACKS: Mapping[Stack, Callable[..., Model]] = {
+    "decoder": Decoder,
+    "encoder": Encoder,
+    "encoder_decoder": EncoderDecoder,
+}
 
 
 def build_model(
     shape: ModelShape, table: Parametrization, *, base: ModelShape, seed: int
-) -> tuple[Decoder, dict[str, WeightRule]]:
-    """A decoder initialised under `table`, and the rule of each of its weights by name.
+) -> tuple[Model, dict[str, WeightRule]]:
+    """The model of `shape`, initialised under `table`, and the rule of each of its weights by name.
 
     `base` is the shape at which μP and CompleteP equal SP. Each weight is drawn from a generator of its own, seeded by
     `seed` and the weight's name, so that what one weight starts from depends on no other.
     """
-    model = Decoder(shape, logit_scale=logit_scale(shape, table))
+    model = STACKS[shape.stack](shape, logit_scale=logit_scale(shape, table))
     rules = {
         name: weight_rule(name, shape=shape, base=base, table=table, fan_in=parameter.shape[-1])
         for name, parameter in model.named_parameters()
     }
     for name, parameter in model.named_parameters():
-        nn.init.normal_(parameter, std=rules[name].init_std, generator=_generator(seed, name))
+        rule = rules[name]
+        nn.init.normal_(parameter, rule.init_mean, rule.init_std, generator=_generator(seed, name))
     return model, rules
 
 

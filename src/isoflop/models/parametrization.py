@@ -21,7 +21,7 @@ from typing import Literal
 from isoflop.errors import UserError
 from isoflop.shapes import ModelShape
 
-Role = Literal["embedding", "hidden", "output"]
+Role = Literal["embedding", "hidden", "output", "gain", "bias"]
 
 
 @dataclass(frozen=True)
@@ -148,6 +148,7 @@ class WeightRule:
     init_std: float
     lr_factor: float
     eps_factor: float
+    init_mean: float = 0.0
 
 
 def weight_rule(name: str, *, shape: ModelShape, base: ModelShape, table: Parametrization, fan_in: int) -> WeightRule:
@@ -156,6 +157,8 @@ def weight_rule(name: str, *, shape: ModelShape, base: ModelShape, table: Parame
     Folding: A → 1, B → A·B, C → A·C, ε → ε/A (docs/decisions/0002).
     """
     role = role_of(name)
+    if role in ("gain", "bias"):
+        return WeightRule(role, init_std=0.0, lr_factor=1.0, eps_factor=1.0, init_mean=float(role == "gain"))
     rule, size = table.rules[role], Size.of(shape, base)
     multiplier = rule.multiplier.at(size, fan_in) * branch_multiplier(name, shape=shape, base=base, table=table)
     return WeightRule(
@@ -168,11 +171,14 @@ def weight_rule(name: str, *, shape: ModelShape, base: ModelShape, table: Parame
 
 def role_of(name: str) -> Role:
     """The role of a weight, from its name alone, so that no sharding of the tensor can lose it."""
-    if name.startswith("embedding."):
+    if name.endswith(".bias"):
+        return "bias"
+    module = name.split(".")[-2]
+    if module == "norm" or module.endswith("_norm"):
+        return "gain"
+    if module in ("embedding", "position_table", "segment_table", "relative"):
         return "embedding"
-    if name.startswith("head."):
-        return "output"
-    return "hidden"
+    return "output" if module in ("head", "pair_head") else "hidden"
 
 
 def logit_scale(shape: ModelShape, table: Parametrization) -> float:
@@ -182,12 +188,12 @@ def logit_scale(shape: ModelShape, table: Parametrization) -> float:
 
 def branch_multiplier(name: str, *, shape: ModelShape, base: ModelShape, table: Parametrization) -> float:
     """What the last weight of a residual branch takes over: the branch's factor and the non-linearity's unit scale."""
-    if not name.endswith(("attention.out.weight", "feed_forward.down.weight")):
+    if not name.endswith(("attention.out.weight", "cross.out.weight", "feed_forward.down.weight")):
         return 1.0
     factor = table.branch.at(Size.of(shape, base), 1)
     if not table.unit_scaled:
         return factor
-    after_attention = name.endswith("attention.out.weight")
+    after_attention = name.endswith(".out.weight")
     return factor * (attention_unit_scale(shape) if after_attention else activation_unit_scale(shape))
 
 
@@ -200,9 +206,9 @@ def attention_unit_scale(shape: ModelShape) -> float:
 
 def activation_unit_scale(shape: ModelShape) -> float:
     """u-μP's factor after the activation at α = 1; for the ReLUs, 1/√E[f(z)²] with z standard normal."""
-    if shape.feed_forward == "swiglu":
+    if shape.is_gated:
         return 2**0.75
-    if shape.feed_forward == "gelu":
+    if shape.feed_forward in ("gelu", "gelu_tanh"):
         low, high, weight = 2.0, math.sqrt(2 / (1 - 1 / math.pi)), 1 / 1.25
         return math.exp(weight * math.log(high) + (1 - weight) * math.log(low))
     return math.sqrt(2.0) if shape.feed_forward == "relu" else math.sqrt(2 / 3)

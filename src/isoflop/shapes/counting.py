@@ -13,6 +13,8 @@ from isoflop.shapes.model_shape import ModelShape
 
 RELATIVE_BUCKETS = 32
 """Rows of T5's table of relative positions (Raffel et al. 2020, arXiv 1910.10683, section 2.1)."""
+PAIR_LABELS = 2
+"""What a pooler's head tells apart: whether the second sentence follows the first (Devlin et al. 2019, section 3.1)."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,7 @@ class ParamCounts:
 
     `body` is every weight between embedding and head, `embedding` the input tables (tokens, learned positions,
     segments), `head` the output matrix (0 where it is tied to the embedding, whose weights are then counted under
-    `embedding`) and the pooler, `total` all of them once.
+    `embedding`), what stands before it (`transform`) and the pooler with its pair's label; `total` all of them once.
     """
 
     body: int
@@ -36,10 +38,12 @@ class ParamCounts:
 @lru_cache(maxsize=1024)
 def count_params(shape: ModelShape) -> ParamCounts:
     """All parameters of `shape`, biases, gains and position tables included."""
-    per_norm = shape.width * {"plain": 0, "rms": 1, "layer": 2}[shape.norm]
+    per_feature = {"plain": 0, "rms": 1, "layer": 2}[shape.norm]
+    per_norm = shape.width * per_feature
     attention = attention_matrix_params(shape) + _attention_biases(shape)
     feed_forward = shape.experts * (expert_matrix_params(shape) + _expert_biases(shape)) + router_params(shape)
-    stack = shape.layers * (attention + feed_forward + 2 * per_norm) + per_norm
+    query_key_norms = 2 * shape.head_size * per_feature if shape.qk_norm else 0
+    stack = shape.layers * (attention + query_key_norms + feed_forward + 2 * per_norm) + per_norm
     if shape.positions == "relative":
         stack += RELATIVE_BUCKETS * shape.heads
     body = stack
@@ -47,8 +51,12 @@ def count_params(shape: ModelShape) -> ParamCounts:
         body = 2 * stack + shape.layers * (attention + per_norm)
     rows = shape.vocab + shape.segments + (shape.context if shape.positions == "learned" else 0)
     head = 0 if shape.tied else shape.vocab * shape.width
-    pooler = shape.width * (shape.width + 1) if shape.pooler else 0
-    return ParamCounts(body=body, embedding=rows * shape.width, head=head + pooler)
+    if shape.transform:
+        head += transform_matrix_params(shape) + per_norm
+        head += shape.width + shape.vocab if shape.biases == "all" else 0
+    if shape.pooler:
+        head += (shape.width + PAIR_LABELS) * (shape.width + 1)
+    return ParamCounts(body=body, embedding=rows * shape.width, head=head)
 
 
 def matmul_params(shape: ModelShape) -> int:
@@ -61,21 +69,23 @@ def matmul_params(shape: ModelShape) -> int:
     """
     attention = attention_matrix_params(shape)
     feed_forward = shape.active_experts * expert_matrix_params(shape) + router_params(shape)
-    head = shape.vocab * shape.width
+    head = shape.vocab * shape.width + transform_matrix_params(shape)
     if shape.stack == "encoder_decoder":
         return (shape.layers * (3 * attention + 2 * feed_forward) + head) // 2
     return shape.layers * (attention + feed_forward) + head
 
 
 def train_flops_per_token(shape: ModelShape) -> int:
-    """Exact training FLOPs per token, forward and backward: 6 per matrix weight + 12 * layers * width * context.
+    """Exact training FLOPs per token, forward and backward: 6 per matrix weight + 12 * layers * width * keys.
 
     The attention term (Chowdhery et al. 2022, arXiv 2204.02311, appendix B) counts the full T x T product, as
-    the field's utilisation figures do, although a causal kernel may skip half of it. `width` is heads x head size; an
-    encoder-decoder has three attentions over the two stacks, hence 18 in place of 12 for the mean token.
+    the field's utilisation figures do, although a causal kernel may skip half of it; in a window, a block or a strided
+    pattern only the keys that it holds. `width` is heads x head size. An encoder-decoder has three attentions over the
+    two stacks, hence 18 in place of 12 for the mean token; the one between them always sees everything.
     """
-    per_layer = 18 if shape.stack == "encoder_decoder" else 12
-    return 6 * matmul_params(shape) + per_layer * shape.layers * shape.attention_width * shape.context
+    cross_keys = shape.context if shape.stack == "encoder_decoder" else 0
+    keys = 12 * shape.attended + 6 * cross_keys
+    return 6 * matmul_params(shape) + shape.layers * shape.attention_width * keys
 
 
 def attention_matrix_params(shape: ModelShape) -> int:
@@ -86,6 +96,11 @@ def attention_matrix_params(shape: ModelShape) -> int:
 def expert_matrix_params(shape: ModelShape) -> int:
     """Weights of one feed-forward, or of one expert."""
     return shape.matrices_per_feed_forward * shape.width * shape.ffn
+
+
+def transform_matrix_params(shape: ModelShape) -> int:
+    """Weights of the matrix before an encoder's head (0 without `transform`)."""
+    return shape.width**2 if shape.transform else 0
 
 
 def router_params(shape: ModelShape) -> int:

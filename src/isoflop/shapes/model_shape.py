@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
-from isoflop.errors import UserError
-
-FeedForward = Literal["gelu", "relu", "relu2", "swiglu"]
-Stack = Literal["decoder", "encoder", "encoder_decoder"]
-Norm = Literal["rms", "layer", "plain"]
-"""`plain` is RMSNorm without gains, `layer` is LayerNorm with gain and bias."""
-Biases = Literal["none", "qkv", "all"]
-Positions = Literal["rotary", "learned", "relative", "none"]
+from isoflop.shapes.possible import refuse_the_impossible
+from isoflop.shapes.switches import (
+    AttentionPattern,
+    Biases,
+    FeedForward,
+    Norm,
+    NormPlace,
+    Positions,
+    RotaryStretch,
+    Stack,
+)
 
 
 @dataclass(frozen=True)
@@ -22,8 +25,15 @@ class ModelShape:
     `width` is the size of the residual stream, `ffn` the hidden size of the feed-forward, `context` the longest
     sequence in tokens. Heads share the width unless `size_per_head` says otherwise. In an encoder-decoder each of the
     two stacks has `layers` layers. With `experts` > 1 every feed-forward is a router and that many experts, of which
-    a token visits `active_experts`. `positions` learned has a table of `context` rows, relative is T5's table of 32
-    buckets per head and stack; `segments` are BERT's token types, and its `pooler` a square matrix behind the stack.
+    a token visits `active_experts`.
+
+    `positions`: learned has a table of `context` rows, relative is T5's table of 32 buckets per head and stack, alibi
+    a fixed slope per head. A stretched rotation serves `rotary_factor` times the context that it was made for:
+    `context` is the stretched one. `attention`: window sees tokens nearer than `attention_span`, block those of its
+    own block of so many, strided the window and every `attention_span`-th token. `dropout` is the share of zeros in
+    embeddings, attention and what each layer adds. `segments` are BERT's token types, `pooler` its layer on the first
+    token with a pair's label behind it, `transform` its layer before the head (with a bias on the logits where
+    `biases` is all).
     """
 
     layers: int
@@ -42,19 +52,21 @@ class ModelShape:
     positions: Positions = "rotary"
     segments: int = 0
     pooler: bool = False
+    transform: bool = False
+    norm_place: NormPlace = "pre"
+    norm_eps: float = 1e-6
+    qk_norm: bool = False
+    rotary_base: float = 10_000.0
+    rotary_stretch: RotaryStretch = "none"
+    rotary_factor: float = 1.0
+    attention: AttentionPattern = "full"
+    attention_span: int | None = None
+    dropout: float = 0.0
     experts: int = 1
     active_experts: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("layers", "width", "heads", "vocab", "context", "ffn", "experts", "active_experts"):
-            if getattr(self, name) < 1:
-                raise UserError(f"A model's {name} must be at least 1, not {getattr(self, name)}.")
-        if self.size_per_head is None and self.width % self.heads:
-            raise UserError(f"Width {self.width} is not divisible by {self.heads} heads: choose heads that divide it.")
-        if self.heads % self.n_kv_heads:
-            raise UserError(f"{self.heads} heads cannot share {self.n_kv_heads} key-value heads: choose a divisor.")
-        if self.active_experts > self.experts:
-            raise UserError(f"A token cannot visit {self.active_experts} of {self.experts} experts.")
+        refuse_the_impossible(self)
 
     @property
     def head_size(self) -> int:
@@ -76,7 +88,22 @@ class ModelShape:
 
     @property
     def matrices_per_feed_forward(self) -> int:
-        return 3 if self.feed_forward == "swiglu" else 2
+        return 3 if self.is_gated else 2
+
+    @property
+    def is_gated(self) -> bool:
+        """Whether the feed-forward multiplies two halves of its hidden layer."""
+        return self.feed_forward in ("swiglu", "geglu")
+
+    @property
+    def attended(self) -> int:
+        """Keys whose scores a token of a full context needs, by the convention that a causal half counts whole."""
+        if self.attention == "full" or self.attention_span is None:
+            return self.context
+        both_sides = self.stack == "encoder" and self.attention != "block"
+        near = 2 * self.attention_span - 1 if both_sides else self.attention_span
+        far = self.context // self.attention_span if self.attention == "strided" else 0
+        return min(near + far, self.context)
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -1,6 +1,8 @@
 """Published models as shapes, each with its source and the parameter count that was published with it.
 
-Counts are those of the released weights (`exact`); of GPT-3 no weights were released, and its table rounds.
+Counts are those of the released weights (`exact`); of GPT-3 no weights were released, and its table rounds. What a
+model computes goes as far as a shape can say it: GPT-3's every second layer is sparse, Pythia turns a quarter of each
+head and runs attention and feed-forward side by side, Llama 3.2 stretches its rotation in a way of its own.
 """
 
 from __future__ import annotations
@@ -51,7 +53,7 @@ def _gpt2() -> tuple[PublishedShape, ...]:
         ("gpt2-xl", 48, 1600, 25, 1_557_611_200),
     )
     return tuple(
-        PublishedShape(name, _gpt(layers, width, heads, context=1024), params, source)
+        PublishedShape(name, replace(_gpt(layers, width, heads, context=1024), dropout=0.1), params, source)
         for name, layers, width, heads, params in rows
     )
 
@@ -85,12 +87,13 @@ def _gpt(layers: int, width: int, heads: int, context: int, size: int | None = N
         vocab=50257,
         context=context,
         ffn=4 * width,
-        feed_forward="gelu",
+        feed_forward="gelu_tanh",
         tied=True,
         size_per_head=size,
         norm="layer",
         biases="all",
         positions="learned",
+        norm_eps=1e-5,
     )
 
 
@@ -108,7 +111,12 @@ def _llama() -> tuple[PublishedShape, ...]:
         ("llama-3.2-3b", three, (28, 3072, 24, 128256, 131072, 8192, 8), True, 3_212_749_824),
     )
     return tuple(
-        PublishedShape(name, ModelShape(*sizes, tied=tied), params, source)
+        PublishedShape(
+            name,
+            ModelShape(*sizes, tied=tied, norm_eps=1e-5, rotary_base=1e4 if source is two else 5e5),
+            params,
+            source,
+        )
         for name, source, sizes, tied, params in rows
     )
 
@@ -128,7 +136,7 @@ def _pythia() -> tuple[PublishedShape, ...]:
     return tuple(
         PublishedShape(
             name,
-            ModelShape(layers, width, heads, vocab, 2048, 4 * width, feed_forward="gelu", norm="layer", biases="all"),
+            replace(_gpt(layers, width, heads, 2048), vocab=vocab, feed_forward="gelu", tied=False, positions="rotary"),
             params,
             source,
         )
@@ -137,13 +145,24 @@ def _pythia() -> tuple[PublishedShape, ...]:
 
 
 def _bert() -> tuple[PublishedShape, ...]:
-    """Without the heads for masked words and next sentences, as `BertModel` is counted."""
+    """With the heads for masked words and next sentences that the released weights hold."""
     source = "Devlin et al. 2019, arXiv 1810.04805, section 3; huggingface.co/google-bert/bert-*-uncased"
-    rows = (("bert-base", 12, 768, 12, 109_482_240), ("bert-large", 24, 1024, 16, 335_141_888))
+    rows = (("bert-base", 12, 768, 12, 110_106_428), ("bert-large", 24, 1024, 16, 336_226_108))
     return tuple(
         PublishedShape(
             name,
-            replace(_gpt(layers, width, heads, context=512), vocab=30522, stack="encoder", segments=2, pooler=True),
+            replace(
+                _gpt(layers, width, heads, context=512),
+                vocab=30522,
+                feed_forward="gelu",
+                stack="encoder",
+                norm_place="post",
+                norm_eps=1e-12,
+                segments=2,
+                pooler=True,
+                transform=True,
+                dropout=0.1,
+            ),
             params,
             source,
         )
@@ -175,6 +194,7 @@ def _t5() -> tuple[PublishedShape, ...]:
                 size_per_head=size,
                 stack="encoder_decoder",
                 positions="relative",
+                dropout=0.1,
             ),
             params,
             source,
@@ -195,7 +215,7 @@ def _qwen() -> tuple[PublishedShape, ...]:
         ("qwen2.5-72b", (80, 8192, 64, 152064, 131072, 29568, 8), False, 72_706_203_648),
     )
     return tuple(
-        PublishedShape(name, ModelShape(*sizes, tied=tied, biases="qkv"), params, source)
+        PublishedShape(name, ModelShape(*sizes, tied=tied, biases="qkv", rotary_base=1e6), params, source)
         for name, sizes, tied, params in rows
     )
 
@@ -203,14 +223,19 @@ def _qwen() -> tuple[PublishedShape, ...]:
 def _smollm() -> tuple[PublishedShape, ...]:
     source = "Ben Allal et al. 2025, arXiv 2502.02737; config.json of huggingface.co/HuggingFaceTB/SmolLM2-*"
     rows = (
-        ("smollm2-135m", (30, 576, 9, 49152, 8192, 1536, 3), 134_515_008),
-        ("smollm2-360m", (32, 960, 15, 49152, 8192, 2560, 5), 361_821_120),
-        ("smollm2-1.7b", (24, 2048, 32, 49152, 8192, 8192, 32), 1_711_376_384),
+        ("smollm2-135m", (30, 576, 9, 49152, 8192, 1536, 3), 1e5, 134_515_008),
+        ("smollm2-360m", (32, 960, 15, 49152, 8192, 2560, 5), 1e5, 361_821_120),
+        ("smollm2-1.7b", (24, 2048, 32, 49152, 8192, 8192, 32), 1.3e5, 1_711_376_384),
     )
-    return tuple(PublishedShape(name, ModelShape(*sizes, tied=True), params, source) for name, sizes, params in rows)
+    return tuple(
+        PublishedShape(name, ModelShape(*sizes, tied=True, norm_eps=1e-5, rotary_base=base), params, source)
+        for name, sizes, base, params in rows
+    )
 
 
 def _mixtral() -> tuple[PublishedShape, ...]:
     source = "Jiang et al. 2024, arXiv 2401.04088, table 1; config.json of huggingface.co/mistralai/Mixtral-8x7B-v0.1"
-    shape = ModelShape(32, 4096, 32, 32000, 32768, 14336, 8, experts=8, active_experts=2)
+    shape = ModelShape(
+        32, 4096, 32, 32000, 32768, 14336, 8, norm_eps=1e-5, rotary_base=1e6, experts=8, active_experts=2
+    )
     return (PublishedShape("mixtral-8x7b", shape, 46_702_792_704, source),)

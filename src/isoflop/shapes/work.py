@@ -12,7 +12,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
-from isoflop.shapes.counting import attention_matrix_params, expert_matrix_params, router_params
+from isoflop.shapes.counting import (
+    attention_matrix_params,
+    expert_matrix_params,
+    router_params,
+    transform_matrix_params,
+)
 from isoflop.shapes.model_shape import ModelShape
 from isoflop.shapes.program import Program
 
@@ -68,10 +73,12 @@ def head_work(shape: ModelShape, program: Program) -> tuple[Work, ...]:
     its peak, the logits in both precisions, their log-softmax and its gradient.
     """
     e, h, v = program.element, shape.width, shape.vocab
+    before = transform_matrix_params(shape)
     share = 0.5 if shape.stack == "encoder_decoder" else 1.0
     moved, kept = (4 * e + 8, 4) if program.fused_loss else (22 + 4 * e, 12 + e)
     return (
         Work("final norm", "elementwise", "sequence", moved=2 * e * h, kept=2 * e * h),
+        Work("transform", "matrix", "tensor", flops=2 * before, moved=2 * e * h if before else 0),
         Work("output matrix", "matrix", "tensor", flops=2 * h * v, moved=e * (h + v)).times(share),
         Work("loss", "elementwise", "tensor", moved=moved * v, kept=kept * v).times(share),
     )
@@ -82,6 +89,7 @@ def _attention_work(shape: ModelShape, program: Program) -> tuple[Work, ...]:
     wide, made = shape.attention_width, shape.attention_width + 2 * shape.kv_width
     projection = 2 * wide * h
     rotated = wide + shape.kv_width if shape.positions == "rotary" else 0
+    normed = wide + shape.kv_width if shape.qk_norm else 0
     return (
         Work(
             "query, key, value",
@@ -91,6 +99,7 @@ def _attention_work(shape: ModelShape, program: Program) -> tuple[Work, ...]:
             moved=e * (h + made),
             kept=e * made,
         ),
+        Work("query-key norm", "elementwise", "tensor", moved=2 * e * normed, kept=2 * e * normed),
         # Unfused, a rotation casts to 32 bits, multiplies complex numbers and casts back.
         Work("rotary positions", "elementwise", "tensor", moved=rotated * (2 * e if program.fused else 16 + 4 * e)),
         _core_work(shape, program),
@@ -102,7 +111,8 @@ def _core_work(shape: ModelShape, program: Program) -> Work:
     e, scores = program.element, shape.heads * shape.context
     flops = 4 * shape.attention_width * shape.context
     if program.flash:
-        seen = 0.5 if program.causal_skip and shape.stack != "encoder" else 1.0
+        half = program.causal_skip and shape.stack != "encoder" and shape.attention in ("full", "block")
+        seen = (0.5 if half else 1.0) * shape.attended / shape.context
         moved = e * 2 * (shape.attention_width + shape.kv_width)
         return Work("attention", "core", "tensor", seen * flops, moved=moved, kept=4 * shape.heads)
     # Scores are written, read and written by the softmax and read again; dropout reads, writes and keeps a mask.

@@ -1,0 +1,83 @@
+"""Attention of a sequence on itself, and of a decoder on what its encoder read.
+
+B batch, T tokens that look, S tokens that are looked at, D width, H heads, K key-value heads, N heads of all kinds,
+C channels of a head.
+"""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from isoflop.models.masks import View
+from isoflop.models.norms import build_norm
+from isoflop.models.positions import rotate
+from isoflop.shapes import ModelShape
+
+Rotation = tuple[Tensor, Tensor]
+
+
+class Attention(nn.Module):
+    """Self-attention; where heads share keys and values, these are grouped. `logit_scale` multiplies q·k."""
+
+    def __init__(self, shape: ModelShape, logit_scale: float) -> None:
+        super().__init__()
+        self.heads, self.kv_heads, self.head_size = shape.heads, shape.n_kv_heads, shape.head_size
+        self.logit_scale, self.dropout = logit_scale, shape.dropout
+        self.qkv = nn.Linear(shape.width, shape.attention_width + 2 * shape.kv_width, bias=shape.biases != "none")
+        self.out = nn.Linear(shape.attention_width, shape.width, bias=shape.biases == "all")
+        self.q_norm = build_norm(shape, shape.head_size) if shape.qk_norm else None
+        self.k_norm = build_norm(shape, shape.head_size) if shape.qk_norm else None
+
+    def forward(self, x_BTD: Tensor, rotation: Rotation | None, view: View) -> Tensor:
+        batch, length, _ = x_BTD.shape
+        qkv_BNTC = self.qkv(x_BTD).view(batch, length, -1, self.head_size).transpose(1, 2)
+        qk_BNTC, v_BKTC = qkv_BNTC.split((self.heads + self.kv_heads, self.kv_heads), dim=1)
+        if self.q_norm is not None and self.k_norm is not None:
+            q_BHTC, k_BKTC = qk_BNTC.split((self.heads, self.kv_heads), dim=1)
+            q_BHTC, k_BKTC = self.q_norm(q_BHTC), self.k_norm(k_BKTC)
+            if rotation is not None:
+                q_BHTC, k_BKTC = rotate(q_BHTC, rotation), rotate(k_BKTC, rotation)
+        else:
+            turned_BNTC = qk_BNTC if rotation is None else rotate(qk_BNTC, rotation)
+            q_BHTC, k_BKTC = turned_BNTC.split((self.heads, self.kv_heads), dim=1)
+        dropout = self.dropout if self.training else 0.0
+        y_BHTC = attend(q_BHTC, k_BKTC, v_BKTC, view=view, scale=self.logit_scale, dropout=dropout)
+        return self.out(y_BHTC.transpose(1, 2).reshape(batch, length, -1))
+
+
+class CrossAttention(nn.Module):
+    """Attention of a decoder's tokens on an encoder's; queries from one, keys and values from the other."""
+
+    def __init__(self, shape: ModelShape, logit_scale: float) -> None:
+        super().__init__()
+        self.kv_heads, self.head_size = shape.n_kv_heads, shape.head_size
+        self.logit_scale, self.dropout = logit_scale, shape.dropout
+        self.q = nn.Linear(shape.width, shape.attention_width, bias=shape.biases != "none")
+        self.kv = nn.Linear(shape.width, 2 * shape.kv_width, bias=shape.biases != "none")
+        self.out = nn.Linear(shape.attention_width, shape.width, bias=shape.biases == "all")
+
+    def forward(self, x_BTD: Tensor, memory_BSD: Tensor, view: View) -> Tensor:
+        batch, length, _ = x_BTD.shape
+        q_BHTC = self.q(x_BTD).view(batch, length, -1, self.head_size).transpose(1, 2)
+        kv_BNSC = self.kv(memory_BSD).view(batch, memory_BSD.shape[1], -1, self.head_size).transpose(1, 2)
+        k_BKSC, v_BKSC = kv_BNSC.split((self.kv_heads, self.kv_heads), dim=1)
+        dropout = self.dropout if self.training else 0.0
+        y_BHTC = attend(q_BHTC, k_BKSC, v_BKSC, view=view, scale=self.logit_scale, dropout=dropout)
+        return self.out(y_BHTC.transpose(1, 2).reshape(batch, length, -1))
+
+
+def attend(q_BHTC: Tensor, k_BKSC: Tensor, v_BKSC: Tensor, *, view: View, scale: float, dropout: float = 0.0) -> Tensor:
+    """softmax(scale·q·k + scores)·v over what `view` lets be seen, zero in blind rows: (B, H, T, C)."""
+    scores = None if view.scores is None else view.scores.to(q_BHTC.dtype)
+    y_BHTC = F.scaled_dot_product_attention(
+        q_BHTC,
+        k_BKSC,
+        v_BKSC,
+        attn_mask=scores,
+        is_causal=view.causal and scores is None,
+        dropout_p=dropout,
+        scale=scale,
+        enable_gqa=k_BKSC.shape[1] != q_BHTC.shape[1],
+    )
+    return y_BHTC if view.blind is None else y_BHTC.masked_fill(view.blind, 0)

@@ -1,0 +1,87 @@
+"""The blocks of one stack, and what is worked out once for all of them: who sees whom, rotations, biases of distance.
+
+B batch, T tokens, D width, H heads, C channels of a head.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from isoflop.models.attention import Rotation
+from isoflop.models.blocks import Block
+from isoflop.models.masks import View, self_view
+from isoflop.models.norms import build_norm
+from isoflop.models.positions import alibi_slopes, relative_buckets, rotary_table
+from isoflop.shapes import ModelShape
+from isoflop.shapes.counting import RELATIVE_BUCKETS
+
+
+class Layers(nn.Module):
+    """Abstract: whatever has the blocks of one stack, added by `add_layers` and run by `run_layers`.
+
+    With norms first there is one more behind the last block; with norms last, one before the first.
+    """
+
+    shape: ModelShape
+    cos_TC: Tensor
+    sin_TC: Tensor
+    slope_H: Tensor
+
+    def add_layers(self, shape: ModelShape, logit_scale: float, *, causal: bool, crossed: bool = False) -> None:
+        """Make the blocks; `crossed` ones attend to an encoder too."""
+        self.causal, first = causal, shape.norm_place == "pre"
+        self.embedding_norm = None if first else build_norm(shape, shape.width)
+        self.blocks = nn.ModuleList(Block(shape, logit_scale, crossed=crossed) for _ in range(shape.layers))
+        self.norm = build_norm(shape, shape.width) if first else None
+        self.relative = nn.Embedding(RELATIVE_BUCKETS, shape.heads) if shape.positions == "relative" else None
+        if shape.positions == "rotary":
+            cos_TC, sin_TC = rotary_table(shape)
+            self.register_buffer("cos_TC", cos_TC, persistent=False)
+            self.register_buffer("sin_TC", sin_TC, persistent=False)
+        if shape.positions == "alibi":
+            self.register_buffer("slope_H", alibi_slopes(shape.heads), persistent=False)
+
+    def run_layers(
+        self,
+        x_BTD: Tensor,
+        *,
+        documents: Tensor | None,
+        prefix: Tensor | None = None,
+        memory: tuple[Tensor, View] | None = None,
+    ) -> Tensor:
+        """Embeddings to the stack's last states, (B, T, D) both; `memory`: what an encoder read, and the view of it."""
+        view = self._placed(self_view(self.shape, x_BTD, causal=self.causal, documents=documents, prefix=prefix), x_BTD)
+        rotation = self._rotation(x_BTD.shape[1])
+        if self.embedding_norm is not None:
+            x_BTD = self.embedding_norm(x_BTD)
+        if self.shape.dropout and self.training:
+            x_BTD = F.dropout(x_BTD, self.shape.dropout)
+        for block in self.blocks:
+            x_BTD = block(x_BTD, rotation, view, memory)
+        return x_BTD if self.norm is None else self.norm(x_BTD)
+
+    def _rotation(self, length: int) -> Rotation | None:
+        if self.shape.positions != "rotary":
+            return None
+        return self.cos_TC[:length], self.sin_TC[:length]
+
+    def _placed(self, view: View, x_BTD: Tensor) -> View:
+        """The view with the biases of distance in its scores."""
+        length = x_BTD.shape[1]
+        if self.shape.positions not in ("relative", "alibi"):
+            return view
+        distance_L = torch.arange(1 - length, length, device=x_BTD.device)
+        if self.relative is not None:
+            buckets_L = relative_buckets(distance_L, buckets=RELATIVE_BUCKETS, both_sides=not self.causal)
+            bias_HL = self.relative(buckets_L).T
+        else:
+            bias_HL = -self.slope_H[:, None] * distance_L.abs()
+        place_T = torch.arange(length, device=x_BTD.device)
+        scores = bias_HL[:, place_T[None, :] - place_T[:, None] + length - 1][None]
+        if view.scores is not None:
+            scores = scores + view.scores
+        elif view.causal:
+            scores = scores.masked_fill(place_T[None, :] > place_T[:, None], float("-inf"))
+        return View(causal=False, scores=scores, blind=view.blind)
