@@ -10,32 +10,13 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
-import torch.nn.functional as F
-from parallel.layouts import BATCH, LAYOUTS, Layout, Outcome, a_model, steps
 from torch import Tensor
 
-from isoflop.models import Batch
 from isoflop.parallel import Parallelized, make_groups, parallelize, processes, weights_on_meta
+from parallel.layouts import BATCH, LAYOUTS, STEPS, Layout, Outcome, RandomBatches, a_model, train
 
-LONGEST_SECONDS = 45
+LONGEST_SECONDS = 100
 """A layout that takes longer hangs: the process shows where, and ends."""
-
-
-def alone(layout: Layout) -> Outcome:
-    """The layout's model trained in one process with torch's own loss and clipping: what all is held against."""
-    model, rules = a_model(layout)
-
-    def gradients(batch: Batch) -> float:
-        loss = F.cross_entropy(model(batch).flatten(0, 1), batch.targets.flatten())
-        loss.backward()
-        return loss.item()
-
-    def clip(most: float) -> float:
-        return torch.nn.utils.clip_grad_norm_(model.parameters(), most).item()
-
-    done = list(steps(model, rules, shape=layout.shape, gradients=gradients, clip=clip))
-    weights = {name: p.detach() for name, p in model.named_parameters()}
-    return Outcome([a for a, _ in done], [b for _, b in done], weights)
 
 
 def divided(layout: Layout) -> Outcome:
@@ -46,8 +27,9 @@ def divided(layout: Layout) -> Outcome:
     model = parallelize(plain, groups, method=layout.method, batch=BATCH)
     first = dict(a_model(layout)[0].named_parameters())
     model.fill(lambda name, _size: first[name])
-    done = list(steps(model, rules, shape=layout.shape, gradients=model.gradients, clip=model.clip))
-    return Outcome([a for a, _ in done], [b for _, b in done], whole_weights(model))
+    done = list(train(model, rules, shape=layout.shape, gradients=model.gradients, clip=model.clip))
+    after = model.loss(RandomBatches(layout.shape).at(STEPS))
+    return Outcome([*(a for a, _ in done), after], [b for _, b in done], whole_weights(model))
 
 
 def whole_weights(model: Parallelized) -> dict[str, Tensor]:
@@ -66,7 +48,7 @@ def whole_weights(model: Parallelized) -> dict[str, Tensor]:
 def main(folder: Path, chosen: list[str]) -> None:
     """Run the layouts of this world's size (those named, or all)."""
     results: dict[str, Outcome] = {}
-    with processes(timeout_seconds=60) as world:
+    with processes(timeout_seconds=90) as world:
         for layout in LAYOUTS:
             if layout.mesh.world != world or (chosen and layout.name not in chosen):
                 continue

@@ -11,7 +11,7 @@ from pathlib import Path
 TESTS = Path(__file__).resolve().parents[1]
 
 
-def run_world(size: int, *arguments: object, script: str = "worker.py", timeout: float = 240) -> list[str]:
+def run_world(size: int, *arguments: object, script: str = "worker.py", timeout: float = 300) -> list[str]:
     """Run a script of this folder in `size` processes; returns what each printed. Fails where one of them does."""
     environment = {
         **os.environ,

@@ -1,8 +1,8 @@
 """Collectives that autograd sees. `total` and `spread` are each other's gradient, as are `gathered` and `scattered`.
 
 The convention is Megatron's (Shoeybi et al. 2019, arXiv 1909.08053, section 3): outside a divided region every rank of
-the group computes the same loss, so a gradient that reaches the region's end is whole on each rank. Every tensor is made
-contiguous first: gloo takes the memory of a strided one as it lies, and is silently wrong (pytorch #192920).
+the group computes the same loss, so a gradient that reaches the region's end is whole on each rank. Every tensor is
+made contiguous first: gloo takes the memory of a strided one as it lies, and is silently wrong (pytorch #192920).
 """
 
 from __future__ import annotations
@@ -95,11 +95,11 @@ def _exchange(x: Tensor, group: Group, split: int, join: int) -> Tensor:
 
 class _Total(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, group: Group) -> Tensor:
+    def forward(_ctx: Any, x: Tensor, group: Group) -> Tensor:
         return sum_over(x, group)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+    def backward(_ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
         return grads[0], None
 
 

@@ -20,6 +20,8 @@ from isoflop.parallel.groups import Groups
 from isoflop.parallel.mesh import ContextMethod
 
 Attend = Callable[..., Tensor]
+PLACES = ("cos_TC", "sin_TC", "sinusoid_TD")
+"""Tables with a row for each place in the sequence."""
 
 
 def apply_context(model: nn.Module, *, groups: Groups, method: ContextMethod) -> None:
@@ -28,7 +30,7 @@ def apply_context(model: nn.Module, *, groups: Groups, method: ContextMethod) ->
         if name.rpartition(".")[2] == "attention":
             module.forward = _within(_Rerouted(groups.context, method), module.forward)
         for kind, table in list(module.named_buffers(recurse=False)):
-            if kind in ("cos_TS", "sin_TS"):
+            if kind in PLACES:
                 length = len(table) // groups.mesh.context
                 module.register_buffer(kind, table[groups.context.rank() * length :][:length], persistent=False)
 

@@ -56,9 +56,9 @@ class Mesh:
 class Method:
     """How the divided run works.
 
-    `sequence`: between the matrices of a block, tensor ranks divide the tokens. `loss_parallel`: the logits stay divided
-    over the vocabulary. `micro_batches`: in how many parts a data rank works through its sequences; gradients are
-    reduced once, after the last.
+    `sequence`: between the matrices of a block, tensor ranks divide the tokens. `loss_parallel`: the logits stay
+    divided over the vocabulary. `micro_batches`: in how many parts a data rank works through its sequences; gradients
+    are reduced once, after the last.
     """
 
     sequence: bool = True
@@ -87,9 +87,7 @@ def check_mesh(mesh: Mesh, method: Method, *, shape: ModelShape, batch: int) -> 
         raise UserError(" ".join(f"{reason[0].upper()}{reason[1:]}." for reason in reasons))
 
 
-def _obstacles(
-    mesh: Mesh, method: Method, shape: ModelShape, batch: int
-) -> Iterator[tuple[bool | int, str]]:
+def _obstacles(mesh: Mesh, method: Method, shape: ModelShape, batch: int) -> Iterator[tuple[bool | int, str]]:
     tensor, context, stages = mesh.tensor, mesh.context, mesh.pipeline * method.chunks
     for count, of in ((shape.heads, "heads"), (shape.n_kv_heads, "key-value heads"), (shape.ffn, "feed-forward rows")):
         yield count % tensor, f"{count} {of} do not divide by machine.tensor {tensor}"
@@ -108,6 +106,9 @@ def _obstacles(
             method.context == "ulysses" and context > 1 and count // tensor % context,
             f"the {count // tensor} {of} of a rank do not divide by machine.context {context}: use the method 'gather'",
         )
+    yield tensor > 1 and shape.dropout > 0, "machine.tensor above 1 takes no dropout"
+    if context > 1:
+        yield from _context_obstacles(shape)
     yield batch % mesh.data, f"{batch} sequences do not divide by replicate × shard = {mesh.data}"
     yield (
         batch // mesh.data % method.micro_batches,
@@ -117,22 +118,36 @@ def _obstacles(
         yield from _pipeline_obstacles(mesh, method, shape, stages)
 
 
-def _pipeline_obstacles(
-    mesh: Mesh, method: Method, shape: ModelShape, stages: int
-) -> Iterator[tuple[bool | int, str]]:
+def _context_obstacles(shape: ModelShape) -> Iterator[tuple[bool | int, str]]:
+    """What needs to know the whole sequence outside of attention, or a mask inside it."""
+    placed = ("rotary", "sinusoidal", "none")
+    yield (
+        shape.positions not in placed,
+        f"machine.context above 1 takes positions {', '.join(placed)}, not {shape.positions}",
+    )
+    yield shape.attention != "full", f"machine.context above 1 takes full attention, not {shape.attention}"
+    yield shape.dropout > 0, "machine.context above 1 takes no dropout"
+    yield shape.pooler, "machine.context above 1 takes no pooler: the first token is on one rank only"
+    yield shape.stack == "encoder_decoder", "machine.context above 1 takes one stack, not an encoder_decoder"
+
+
+def _pipeline_obstacles(mesh: Mesh, method: Method, shape: ModelShape, stages: int) -> Iterator[tuple[bool | int, str]]:
     micro = method.micro_batches
     yield stages > shape.layers, f"{shape.layers} layers are too few for {stages} pipeline stages"
     yield micro < mesh.pipeline, f"machine.pipeline {mesh.pipeline} needs at least as many micro-batches, not {micro}"
     rounds = max(1, micro // mesh.pipeline)
     yield (
         method.chunks > 1 and micro % rounds,
-        f"the schedule {method.schedule} needs micro-batches in multiples of machine.pipeline {mesh.pipeline}, not {micro}",
+        f"the schedule {method.schedule} needs micro-batches in multiples of machine.pipeline {mesh.pipeline}, "
+        f"not {micro}",
     )
     yield shape.tied, "a tied embedding can't lie on the first and the last pipeline stage: untie it, or pipeline 1"
     yield (
         shape.stack != "decoder",
         f"pipelining is for decoders, not for a stack of kind {shape.stack!r}: divide it by shard or tensor",
     )
+    yield shape.positions == "relative", "relative positions are shared by all layers and can't be cut by pipeline"
+    yield shape.dropout > 0, "machine.pipeline above 1 takes no dropout"
     yield (
         "zero-bubble" in method.schedule and method.recompute != "none",
         f"the schedule {method.schedule} splits the backward pass and can't recompute: use 1f1b or recompute 'none'",

@@ -18,20 +18,22 @@ from isoflop.parallel.groups import Groups
 from isoflop.parallel.holding import Holding
 from isoflop.parallel.mesh import Method
 from isoflop.parallel.portions import own_portion, predicted_tokens
-from isoflop.parallel.stages import Part
+from isoflop.parallel.stages import Part, forward_only, other_fields
 
 
 class Parallelized(nn.Module):
     """A divided model: give it the global batch of a step, and it does this rank's share of the work.
 
     `named_parameters` gives each parameter the name that it has in the whole model, so that an optimiser finds its
-    rule; `holdings` say which part of the whole each one is.
+    rule; `holdings` say which part of the whole each one is, and of `partial` ones the gradient is added up over tensor
+    ranks.
     """
 
     def __init__(
         self,
         parts: Sequence[Part],
         holdings: Sequence[Holding],
+        partial: Sequence[Holding],
         *,
         groups: Groups,
         method: Method,
@@ -40,13 +42,18 @@ class Parallelized(nn.Module):
         super().__init__()
         self.parts = nn.ModuleList(parts)
         self.holdings, self.groups, self.method, self.schedule = list(holdings), groups, method, schedule
-        self.partial: list[Holding] = []
+        self.partial = list(partial)
         self.entry: nn.Module = parts[0]
         if schedule is None and not groups.is_sharded and groups.averaged_over > 1:
             # Position tables differ between context ranks, and DDP would make all buffers those of its first rank.
             tables = [name for name, _ in parts[0].named_buffers()]
             DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(parts[0], tables)
-            self.__dict__["entry"] = DistributedDataParallel(parts[0], process_group=groups.averaged, init_sync=False)
+            self.__dict__["entry"] = DistributedDataParallel(
+                parts[0],
+                process_group=groups.averaged,
+                init_sync=False,
+                find_unused_parameters=parts[0].model.shape.pooler,  # only batches of pairs use it
+            )
 
     def named_parameters(self, *_args: Any, **_named: Any) -> Iterator[tuple[str, nn.Parameter]]:
         """Each parameter of this rank once, under its name in the whole model."""
@@ -76,8 +83,9 @@ class Parallelized(nn.Module):
         return clip_gradients(self.holdings, self.groups, most=most)
 
     def _work(self, batch: Batch, *, learn: bool) -> float:
-        for part in self.parts:
-            part.scale = self.groups.averaged_over / predicted_tokens(batch)  # type: ignore[assignment]
+        for part in self.parts:  # gradients will be averaged over ranks, so each rank's sum counts that many times
+            part.per_target = self.groups.averaged_over / max(1, predicted_tokens(batch))
+            part.per_pair = self.groups.averaged_over / len(batch.inputs)
         own = own_portion(batch, self.groups).to(self.device)
         losses = self._staged(own, learn) if self.schedule is not None else self._accumulated(own, learn)
         mean = torch.stack([loss.detach().double().sum() for loss in losses]).sum() if losses else torch.zeros(())
@@ -91,13 +99,15 @@ class Parallelized(nn.Module):
     def device(self) -> torch.device:
         return self.holdings[0].parameter.device
 
+    def _pieces(self, own: Batch) -> list[Batch]:
+        return list(own.split(len(own.inputs) // self.method.micro_batches))
+
     def _accumulated(self, own: Batch, learn: bool) -> list[Tensor]:
         """Micro-batch by micro-batch; ranks meet in the backward pass of the last only."""
-        pieces = list(own.split(len(own.inputs) // self.method.micro_batches))
-        losses = []
+        pieces, losses = self._pieces(own), []
         for index, piece in enumerate(pieces):
             with self._meeting(index == len(pieces) - 1):
-                loss = self.entry(piece.inputs, **_others(piece))
+                loss = self.entry(piece.inputs, **other_fields(piece))
                 if learn:
                     loss.backward()
             losses.append(loss)
@@ -111,15 +121,10 @@ class Parallelized(nn.Module):
         return nullcontext()
 
     def _staged(self, own: Batch, learn: bool) -> list[Tensor]:
-        losses: list[Tensor] = []
-        rank, first = self.groups.pipeline.rank(), (own.inputs,)
-        run = self.schedule.step if learn else self.schedule.eval
-        named: dict[str, Any] = {"target": own.targets, "losses": losses, **_others(own)}
-        if learn:
-            named["return_outputs"] = False
-        run(*(first if rank == 0 else ()), **named)
+        groups, losses = self.groups, list[Tensor]()
+        if not learn:
+            parts, pieces = list(self.parts), self._pieces(own)
+            return forward_only(parts, pieces, mesh=groups.mesh, method=self.method, group=groups.pipeline)  # type: ignore[arg-type]
+        first = (own.inputs,) if groups.pipeline.rank() == 0 else ()
+        self.schedule.step(*first, target=own.targets, losses=losses, return_outputs=False, **other_fields(own))
         return losses
-
-
-def _others(batch: Batch) -> dict[str, Tensor]:
-    return {name: part for name, part in batch._asdict().items() if part is not None and name != "inputs"}

@@ -8,7 +8,6 @@ B batch, T tokens, D width.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -16,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from isoflop.models.masks import View
 from isoflop.parallel import collectives
 from isoflop.parallel.groups import Groups
 from isoflop.parallel.holding import Division
@@ -28,6 +28,9 @@ TENSOR_PLAN: dict[str, Split] = {
     "embedding": "vocabulary",
     "attention.qkv": "heads",
     "attention.out": "inputs",
+    "cross.q": "heads",
+    "cross.kv": "heads",
+    "cross.out": "inputs",
     "feed_forward.up": "features",
     "feed_forward.down": "inputs",
     "head": "vocabulary",
@@ -37,12 +40,16 @@ TENSOR_PLAN: dict[str, Split] = {
 heads: rows, each of query, key and value by heads; features: rows, each of gate and value; inputs: columns;
 vocabulary: rows of tokens.
 """
+REGIONS = ("attention", "cross", "feed_forward")
+"""Modules whose insides are divided."""
+SEEN_IN_PART = (".q_norm.", ".k_norm.", "relative.")
+"""Whole weights of which each tensor rank sees only its heads' use."""
 
 
 def split_of(module_name: str) -> Split | None:
     """How the weight of a module is divided, from its name."""
     for name, split in TENSOR_PLAN.items():
-        if re.search(rf"(^|\.){re.escape(name)}$", module_name):
+        if module_name == name or module_name.endswith(f".{name}"):
             return split
     return None
 
@@ -50,17 +57,31 @@ def split_of(module_name: str) -> Split | None:
 def division_of(parameter_name: str, shape: ModelShape) -> Division | None:
     """How tensor ranks divide the parameter called so; None where each holds it whole."""
     module_name, _, kind = parameter_name.rpartition(".")
-    split = split_of(module_name)
+    split, last = split_of(module_name), module_name.rpartition(".")[2]
     if split is None or (split == "inputs" and kind == "bias"):
         return None
-    if split == "inputs":
-        return Division(1, (shape.attention_width if module_name.endswith("out") else shape.ffn,))
+    query, key = (shape.attention_width,), (shape.kv_width,)
     pieces = {
-        "heads": (shape.attention_width, shape.kv_width, shape.kv_width),
-        "features": (shape.ffn,) * (shape.matrices_per_feed_forward - 1),
-        "vocabulary": (shape.vocab,),
+        "qkv": query + key + key,
+        "q": query,
+        "kv": key + key,
+        "out": query,
+        "up": (shape.ffn,) * (1 + shape.is_gated),
+        "down": (shape.ffn,),
     }
-    return Division(0, pieces[split])
+    return Division(1 if split == "inputs" else 0, pieces.get(last, (shape.vocab,)))
+
+
+def is_partial(parameter_name: str, shape: ModelShape, method: Method) -> bool:
+    """Whether the gradient of a weight that every tensor rank holds whole has to be added up over them.
+
+    It has where each rank saw only a part of the tokens (within blocks, under sequence parallelism) or of the heads
+    (norms of queries and keys, biases of distance); else all ranks compute the same gradient.
+    """
+    if division_of(parameter_name, shape) is not None:
+        return False
+    within = method.sequence and "blocks." in parameter_name
+    return within or any(part in parameter_name for part in SEEN_IN_PART)
 
 
 def apply_tensor_plan(model: nn.Module, shape: ModelShape, *, groups: Groups, method: Method) -> None:
@@ -84,74 +105,75 @@ def _part(whole: nn.Parameter, division: Division, groups: Groups) -> nn.Paramet
 def _surround(module_name: str, module: Any, groups: Groups, method: Method) -> None:
     """Give a module the part of its work that falls to this rank, by its name's last word."""
     last, split = module_name.rpartition(".")[2], split_of(module_name)
-    if isinstance(module, nn.Identity):
-        _surround_border(module_name, module, groups, method)
-        return
-    if last == "attention":
-        module.heads //= groups.mesh.tensor
-        module.kv_heads //= groups.mesh.tensor
-    if last in ("attention", "feed_forward") or module_name == "head":
+    if last in REGIONS:
         module.register_forward_pre_hook(_entering(groups, method))
+        for count in ("heads", "kv_heads"):
+            if hasattr(module, count):
+                setattr(module, count, getattr(module, count) // groups.mesh.tensor)
+    if last == "blocks" and method.sequence:
+        _divide_tokens(list(module), groups)
     if split == "inputs":
-        module.forward = _row_parallel(module, _leaving(groups, method))
-    if module_name == "embedding":
-        module.forward = _vocabulary_parallel(module, _leaving(groups, method), groups)
-    if module_name == "head" and not method.loss_parallel:
-        module.register_forward_hook(lambda _m, _i, y: collectives.assembled(y, groups.tensor, dim=-1))
+        module.forward = _row_parallel(module, groups, method)
+    if last == "embedding":
+        module.forward = _vocabulary_parallel(module, groups)
+    if last == "head":
+        module.register_forward_pre_hook(lambda _m, inputs: (collectives.spread(inputs[0], groups.tensor),))
+        if not method.loss_parallel:
+            module.register_forward_hook(lambda _m, _i, y: collectives.assembled(y, groups.tensor, dim=-1))
 
 
-def _surround_border(module_name: str, module: Any, groups: Groups, method: Method) -> None:
-    """Whole hidden states pass between pipeline stages; inside, sequence parallelism divides them."""
-    if method.sequence and module_name == "embedding":
-        module.forward = lambda x_BTD: collectives.portion(x_BTD, groups.tensor, dim=1)
-    if method.sequence and module_name == "norm":
-        module.forward = lambda x_BTD: collectives.assembled(x_BTD, groups.tensor, dim=1)
+def _divide_tokens(blocks: list[nn.Module], groups: Groups) -> None:
+    """Sequence parallelism: from the first block's entry to the last one's end, a rank has its part of the tokens."""
+
+    def enter(_module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+        return collectives.portion(inputs[0], groups.tensor, dim=1), *inputs[1:]
+
+    blocks[0].register_forward_pre_hook(enter)
+    blocks[-1].register_forward_hook(lambda _m, _i, x_BTD: collectives.assembled(x_BTD, groups.tensor, dim=1))
 
 
 def _entering(groups: Groups, method: Method) -> Callable[..., Any]:
+    """Make the stream whole for a region, and give its other inputs in the form that the rank's heads need."""
+
+    def own(given: Any) -> Any:
+        if isinstance(given, View):
+            return _own_heads(given, groups)
+        whole_stream = isinstance(given, Tensor)  # what an encoder read; a rotation is a pair, and has no gradient
+        return collectives.spread(given, groups.tensor) if whole_stream else given
+
     def hook(_module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
         x_BTD, *rest = inputs
-        if method.sequence:
-            return collectives.gathered(x_BTD, groups.tensor, dim=1), *rest
-        return collectives.spread(x_BTD, groups.tensor), *rest
+        gather = collectives.gathered(x_BTD, groups.tensor, dim=1) if method.sequence else own(x_BTD)
+        return gather, *map(own, rest)
 
     return hook
 
 
-def _leaving(groups: Groups, method: Method) -> Callable[[Tensor], Tensor]:
-    if method.sequence:
-        return lambda x_BTD: collectives.scattered(x_BTD, groups.tensor, dim=1)
-    return lambda x_BTD: collectives.total(x_BTD, groups.tensor)
+def _own_heads(view: View, groups: Groups) -> View:
+    if view.scores is None or view.scores.shape[1] == 1:
+        return view
+    return view._replace(scores=view.scores.chunk(groups.mesh.tensor, dim=1)[groups.tensor.rank()])
 
 
-def _row_parallel(module: nn.Linear, leave: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+def _row_parallel(module: nn.Linear, groups: Groups, method: Method) -> Callable[[Tensor], Tensor]:
     def forward(x: Tensor) -> Tensor:
-        y = leave(F.linear(x, module.weight))
+        part = F.linear(x, module.weight)
+        if method.sequence:
+            y = collectives.scattered(part, groups.tensor, dim=1)
+        else:
+            y = collectives.total(part, groups.tensor)
         return y if module.bias is None else y + module.bias  # once, not once per rank
 
     return forward
 
 
-def _vocabulary_parallel(
-    module: nn.Embedding, leave: Callable[[Tensor], Tensor], groups: Groups
-) -> Callable[[Tensor], Tensor]:
+def _vocabulary_parallel(module: nn.Embedding, groups: Groups) -> Callable[[Tensor], Tensor]:
     run = Division(0, (module.num_embeddings,)).runs(groups.tensor.rank(), groups.mesh.tensor)[0]
 
     def forward(tokens_BT: Tensor) -> Tensor:
         row_BT = tokens_BT - run.there
         elsewhere_BT = (row_BT < 0) | (row_BT >= run.length)
         x_BTD = F.embedding(row_BT.masked_fill(elsewhere_BT, 0), module.weight)
-        return leave(x_BTD.masked_fill(elsewhere_BT[..., None], 0.0))
+        return collectives.total(x_BTD.masked_fill(elsewhere_BT[..., None], 0.0), groups.tensor)
 
     return forward
-
-
-def is_partial(parameter_name: str, shape: ModelShape, method: Method) -> bool:
-    """Whether the gradient of a weight that every tensor rank holds whole has to be added up over them.
-
-    It has where each rank saw only a part of the tokens (sequence parallelism) or of the heads (norms of queries and
-    keys); else all ranks compute the same gradient.
-    """
-    if division_of(parameter_name, shape) is not None:
-        return False
-    return method.sequence or ".q_norm." in parameter_name or ".k_norm." in parameter_name
