@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import json
 import os
@@ -189,9 +190,16 @@ def test_a_checkpoint_that_holds_code_does_not_run_it(
     (folder / MANIFEST).write_text(json.dumps(manifest))
     monkeypatch.chdir(tmp_path)
     model, optimizer = start(ONE)
-    with pytest.raises(Exception, match="weights_only|Weights only|checkpoint|Unsupported|magic|pickle"):
+    with pytest.raises(UserError, match="holds more than tensors"):
         Checkpoints(training.folder).load(model, optimizer)
     assert not (tmp_path / "harm").exists()
+
+
+def test_the_checkpoint_of_another_model_is_refused(training: Training) -> None:
+    training.save(1)
+    wider = dataclasses.replace(ONE, shape=dataclasses.replace(ONE.shape, ffn=56))
+    with pytest.raises(UserError, match="is not of this model"):
+        Checkpoints(training.folder).load(*start(wider))
 
 
 def test_a_run_keeps_at_least_one() -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
+from torch.distributed.checkpoint.api import CheckpointException
 
 from isoflop.errors import UserError
 from isoflop.files import sync_folder
@@ -98,14 +99,11 @@ class Checkpoints:
             RNG: whole_tensor(rng),
         }
         reader = BoxReader(self.folder / f"step-{step}", contents_of(manifest))
-        alone = self.group is None
-        dcp.load(
-            state,
-            storage_reader=reader,
-            planner=BoxLoadPlanner(flatten_state_dict=False),
-            process_group=self.group,
-            no_dist=alone,
-        )
+        planner = BoxLoadPlanner(flatten_state_dict=False)
+        try:
+            dcp.load(state, storage_reader=reader, planner=planner, **self._together())
+        except CheckpointException as error:
+            raise _unfit(error, self.folder / f"step-{step}") from error
         torch.set_rng_state(rng)
         return step, manifest["rest"]
 
@@ -132,14 +130,11 @@ class Checkpoints:
             raise problem
 
     def _write_tensors(self, state: dict[str, Any], writer: BoxWriter) -> None:
-        alone = self.group is None
-        dcp.save(
-            state,
-            storage_writer=writer,
-            planner=BoxSavePlanner(flatten_state_dict=False),
-            process_group=self.group,
-            no_dist=alone,
-        )
+        planner = BoxSavePlanner(flatten_state_dict=False)
+        dcp.save(state, storage_writer=writer, planner=planner, **self._together())
+
+    def _together(self) -> dict[str, Any]:
+        return {"process_group": self.group, "no_dist": self.group is None}
 
     def _publish(
         self, hidden: Path, final: Path, writer: BoxWriter, files: dict[str, str], rest: dict[str, Any]
@@ -182,7 +177,7 @@ class Checkpoints:
         problem: Exception | None = None
         try:
             work()
-        except Exception as error:
+        except (Exception, CheckpointException) as error:
             problem = _explained(error, self.folder)
         return next((p for p in self._gathered(problem) if p is not None), None)
 
@@ -206,10 +201,9 @@ def _damage(folder: Path, files: dict[str, str]) -> Iterator[str]:
             yield f"{name} is not what was written"
 
 
-def _explained(error: Exception, folder: Path) -> Exception:
+def _explained(error: BaseException, folder: Path) -> Exception:
     """The error in a form that other ranks can be sent, and for a full disk that a user can act on."""
-    causes = [error, *(cause for cause, *_ in getattr(error, "failures", {}).values())]
-    for cause in causes:
+    for cause in _causes(error):
         if isinstance(cause, UserError):
             return cause
         if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -217,3 +211,15 @@ def _explained(error: Exception, folder: Path) -> Exception:
                 f"No space left for a checkpoint in {folder}: free some and start again; older ones are kept."
             )
     return RuntimeError(f"A checkpoint could not be written to {folder}: {type(error).__name__}: {error}")
+
+
+def _unfit(error: BaseException, folder: Path) -> UserError:
+    reason = str(_causes(error)[-1]).partition("\n")[0].partition(". In PyTorch")[0].rstrip(".")
+    return UserError(
+        f"The checkpoint {folder} is not of this model, or holds more than tensors ({reason}): move it away."
+    )
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    """The error, and where torch has gathered those of several ranks, these."""
+    return [error, *(cause for cause, *_ in getattr(error, "failures", {}).values())]

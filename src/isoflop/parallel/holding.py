@@ -79,7 +79,7 @@ class Holding:
     @property
     def part(self) -> Tensor:
         """The numbers that lie on this rank."""
-        return local(self.parameter)
+        return local(self.parameter.detach())
 
     def boxes(self) -> list[Box]:
         """Where the rank's part lies in the whole; empty where the rank holds nothing of it."""

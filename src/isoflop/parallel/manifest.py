@@ -60,6 +60,11 @@ class BoxSavePlanner(DefaultSavePlanner):
 class BoxLoadPlanner(DefaultLoadPlanner):
     """Finds a box by its offset."""
 
+    def set_up_planner(self, state_dict: Any, metadata: Metadata | None = None, is_coordinator: bool = False) -> None:
+        """Take what is to be read as it is: torch's own would drop what is no tensor."""
+        self.original_state_dict = self.state_dict = state_dict
+        self.metadata, self.is_coordinator = metadata, is_coordinator
+
     def lookup_tensor(self, index: MetadataIndex) -> torch.Tensor:
         """Where to put what is read."""
         return self.state_dict[index.fqn].shard_at(index)

@@ -92,5 +92,5 @@ def whole_tensor(value: Tensor) -> Boxed:
 
 def _like(holding: Holding, value: Tensor) -> Boxed:
     if value.shape == holding.parameter.shape and value.dim():
-        return Boxed(holding.whole, local(value), holding.boxes())
+        return Boxed(holding.whole, local(value.detach()), holding.boxes())
     return whole_tensor(value)
