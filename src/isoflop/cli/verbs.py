@@ -20,6 +20,8 @@ VERBS: tuple[str, ...] = (
     "laws_verb",
     "plan_verb",
     "report_verb",
+    "export_verb",
+    "import_verb",
     "parametrizations_verb",
     "coord_check_verb",
     "transfer_verb",

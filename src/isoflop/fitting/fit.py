@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, get_args
 
 import numpy as np
@@ -55,18 +56,20 @@ def fit(
     chosen, given_weights = _chosen(runs, where or {}, weights)
     rows, reasons = usable_rows(chosen, law, target, space)
     used = chosen.take(rows)
-    problem = build_problem(law, used, target, objective, space, given_weights[rows])
-    if problem.n < len(problem.names):
+    problem = build_problem(law, used, target=target, objective=objective, space=space)
+    problem = replace(problem, weights=given_weights[rows])
+    if problem.n < problem.n_free:
         raise UserError(
-            f"{law.formula} has {len(problem.names)} parameters, and {used.source} only {problem.n} usable runs: "
+            f"{law.formula} has {problem.n_free} parameters, and {used.source} only {problem.n} usable runs: "
             "add runs, or choose a law with fewer parameters."
         )
-    kernel = kernel_for(problem, draws)
+    # The optimum and its diagnosis don't hang on how many draws there are: the same kernel finds them always.
+    kernel = kernel_for(problem, 0)
     solution = solve(problem, kernel, starts=starts)
     clusters = clusters_of(used)
     how = Resampling(resample or default_scheme(clusters), draws, seed, clusters, progress)
     _check_scheme(how, used)
-    uncertainty = uncertainty_of(problem, solution.theta, how, kernel)
+    uncertainty = uncertainty_of(problem, solution.theta, how=how, kernel=kernel)
     best = problem.values(solution.theta[None])[0]
     findings = Findings(
         problem=problem,

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
 from isoflop.shapes.possible import refuse_the_impossible
-
-FeedForward = Literal["gelu", "gelu_tanh", "relu", "relu2", "swiglu", "geglu"]
-"""`gelu_tanh` is GPT-2's approximation of GELU, `geglu` T5 v1.1's gated form of it (arXiv 2002.05202)."""
-Stack = Literal["decoder", "encoder", "encoder_decoder"]
-Norm = Literal["rms", "layer", "plain"]
-"""`plain` is RMSNorm without gains, `layer` is LayerNorm with gain and bias."""
-NormPlace = Literal["pre", "post"]
-"""Before a layer, on a copy of the residual stream, or after it, on the stream itself (BERT)."""
-Biases = Literal["none", "qkv", "all"]
-Positions = Literal["rotary", "learned", "sinusoidal", "relative", "alibi", "none"]
-RotaryStretch = Literal["none", "ntk", "yarn"]
-AttentionPattern = Literal["full", "window", "strided", "block"]
+from isoflop.shapes.switches import (
+    AttentionPattern,
+    Biases,
+    FeedForward,
+    Norm,
+    NormPlace,
+    Positions,
+    RotaryStretch,
+    Stack,
+)
 
 
 @dataclass(frozen=True)

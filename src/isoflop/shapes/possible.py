@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from functools import cache
-from typing import TYPE_CHECKING, get_args, get_type_hints
+from typing import TYPE_CHECKING
 
 from isoflop.errors import UserError
+from isoflop.shapes.switches import CHOICES
 
 if TYPE_CHECKING:
     from isoflop.shapes.model_shape import ModelShape
@@ -19,7 +18,7 @@ def refuse_the_impossible(shape: ModelShape) -> None:
     for name in AT_LEAST_ONE:
         if getattr(shape, name) < 1:
             raise UserError(f"A model's {name} must be at least 1, not {getattr(shape, name)}.")
-    for name, choices in _choices(type(shape)).items():
+    for name, choices in CHOICES.items():
         if getattr(shape, name) not in choices:
             raise UserError(f"A model's {name} is one of {', '.join(choices)}, not {getattr(shape, name)!r}.")
     if shape.size_per_head is None and shape.width % shape.heads:
@@ -64,10 +63,3 @@ def _refuse_odd_sizes(shape: ModelShape) -> None:
         raise UserError(f"Sinusoidal positions need an even width, not {shape.width}.")
     if shape.rotary_stretch == "ntk" and shape.head_size < 4:  # its exponent is S / (S − 2)
         raise UserError(f"NTK's stretch needs a head size of at least 4, not {shape.head_size}.")
-
-
-@cache
-def _choices(kind: Hashable) -> dict[str, tuple[str, ...]]:
-    """The allowed words of each field that has a list of them."""
-    hints = {name: get_args(hint) for name, hint in get_type_hints(kind).items()}
-    return {name: words for name, words in hints.items() if words and all(isinstance(word, str) for word in words)}

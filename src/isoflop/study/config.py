@@ -5,12 +5,13 @@ from __future__ import annotations
 import difflib
 import math
 import tomllib
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from isoflop.data import CorpusConfig, TokenizerConfig
 from isoflop.errors import UserError
+from isoflop.executors import Resources
 from isoflop.planning import Family, LadderConfig
 from isoflop.shapes import FeedForward
 
@@ -81,6 +82,7 @@ class StudyConfig:
     ladder: LadderConfig = field(default_factory=LadderConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     budget: BudgetConfig = field(default_factory=BudgetConfig)
+    machines: Resources = field(default_factory=Resources)
     seed: int = 0
     device: Literal["cpu", "cuda"] = "cpu"
 
@@ -126,7 +128,7 @@ def _refuse_unknown(kind: Any, content: dict[str, Any], source: str, prefix: str
             near = difflib.get_close_matches(key, known, n=1)
             hint = f"did you mean {prefix}{near[0]}?" if near else f"known here: {', '.join(known)}."
             raise UserError(f"{source}: unknown key {prefix}{key}; {hint}")
-        if isinstance(known[key], type):
+        if is_dataclass(known[key]):
             if not isinstance(value, dict):
                 raise UserError(f"{source}: {key} is a section: write [{key}] and its keys below it.")
             _refuse_unknown(known[key], value, source, f"{key}.")
@@ -171,6 +173,14 @@ sweep_share = {config.ladder.sweep_share}        # ... for this share of its lon
 replicates = {config.ladder.replicates}            # seeds of each rung: the noise floor
 target_replicates = {config.ladder.target_replicates}     # seeds of the target, whose mean loss is "measured"
 cooldown_fraction = {config.ladder.cooldown_fraction}   # the last part of each run, where the rate decays to zero
+
+[machines]                # what each run gets, on this machine or with --on ray or --on slurm
+cpus = {config.machines.cpus}
+gpus = {config.machines.gpus}
+# memory_gb = 16          # for SLURM, as the rest
+minutes = {config.machines.minutes}
+at_once = {config.machines.at_once}              # jobs that run at a time
+# sbatch = {{ partition = "NAME", account = "NAME" }}
 
 [train]
 warmup_share = {config.train.warmup_share}       # of the shortest run; every run warms up for as many steps
