@@ -9,13 +9,12 @@ import dataclasses
 import sys
 from collections.abc import Mapping
 
-from isoflop.shapes.switches import Norm
-
 from isoflop.data import CausalBatches, CorpusConfig, TokenData, TokenizerConfig, prepare_tokens, validation_batch
 from isoflop.evaluation import validation_loss
 from isoflop.models import Parametrization, build_model, parametrization
 from isoflop.models.parametrization import ONE
 from isoflop.shapes import ModelShape
+from isoflop.shapes.switches import Norm
 from isoflop.study.preparation import cache_folder
 from isoflop.study.transfer import TransferConfig
 from isoflop.training import OptimizerConfig, build_optimizer
