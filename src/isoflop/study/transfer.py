@@ -28,7 +28,7 @@ from isoflop.training.record import hardware, versions
 LARGEST_MOVE = 1.0
 """Factor-2 steps that the best rate of a parametrisation may move and still be called transferred."""
 START_RATES: Mapping[str, tuple[float, ...]] = {
-    "sp": tuple(2.0**k for k in range(-9, -2)),
+    "sp": tuple(2.0**k for k in range(-9, -3)),
     "mup": tuple(2.0**k for k in range(-7, -2)),
     "u-mup": tuple(2.0**k for k in range(-3, 4)),
     "completep": tuple(2.0**k for k in range(-7, -2)),
