@@ -64,8 +64,8 @@ CRITICAL_BATCH_OF_DATA = Entry(
     where="the power law of the critical batch in data",
     verified="the form: paper, abstract; its exponent: one independent reading",
     note=(
-        "The exponent is given as 0.462, that of the best batch as 0.383 (several readings alike). The factors could not "
-        'be checked, so there is no published set: fit c, or hold b, as in Law("c * D**b", b=0.462).'
+        "The exponent is given as 0.462, that of the best batch as 0.383 (several readings alike). The factors could "
+        "not be checked, so there is no published set: fit c, or hold b with Law('c * D**b', b=0.462)."
     ),
 )
 
