@@ -68,8 +68,8 @@ def own(vocab: int, *, batch: int = 8, accumulate: int = 1, entries: int = 0, ti
 
 
 @pytest.mark.parametrize(("batch", "vocab", "measured"), [(16, 512, 452e6), (8, 32000, 1216e6)])
-def test_a_training_step_on_a_processor_needs_what_was_measured(batch: int, vocab: int, measured: float) -> None:
-    # python benchmarks/memory_measured.py, rows 1 and 3.
+def test_a_step_whose_loss_makes_all_logits_needs_what_was_measured(batch: int, vocab: int, measured: float) -> None:
+    # docs/benchmarks.md, the first table.
     assert own(vocab, batch=batch).total == pytest.approx(measured, rel=0.1)
 
 
