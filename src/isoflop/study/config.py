@@ -93,7 +93,10 @@ class StudyConfig:
 
 
 def read_config(path: Path) -> StudyConfig:
-    """Read a study file. Raises `UserError` that names the key for anything unknown or of the wrong type."""
+    """Read a study file, or a plan (`isoflop plan --out`) whose run then is the study's target.
+
+    Raises `UserError` that names the key for anything unknown or of the wrong type.
+    """
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -102,7 +105,9 @@ def read_config(path: Path) -> StudyConfig:
         raise UserError(f"The study file {path} is not UTF-8 text (byte {error.start}).") from error
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"The study file {path} is not valid TOML: {error}.") from error
-    return config_from_dict(content, source=str(path))
+    from isoflop.study.planned import config_from_plan, is_plan  # which needs this module's types
+
+    return (config_from_plan if is_plan(content) else config_from_dict)(content, source=str(path))
 
 
 def config_from_dict(content: dict[str, Any], *, source: str) -> StudyConfig:
