@@ -1,5 +1,6 @@
 """Optimisers, schedules, one training loop, checkpoints, pretraining."""
 
+from isoflop.training.fusion import train_fused
 from isoflop.training.loop import Batches, Step, train_steps
 from isoflop.training.optimizer import OptimizerConfig, build_optimizer
 from isoflop.training.precision import Choice, choose, set_precision
@@ -20,6 +21,7 @@ __all__ = [
     "choose",
     "measure_speed",
     "set_precision",
+    "train_fused",
     "train_steps",
     "train_trunk",
 ]
