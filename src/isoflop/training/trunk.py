@@ -206,6 +206,7 @@ class TrunkTraining:
         return Progress(step.index + 1 + extra, self.job.total_steps, step.loss, speed)
 
     def record(self, index: int) -> Run:
+        """Evaluate, and leave the record of the run at budget `index` on disk."""
         job, trainee = self.job, self.trainee
         name, steps = job.run_name(index), job.milestones[index]
         measured = ValidationLoss(math.nan, math.nan)
