@@ -40,7 +40,7 @@ def loss_parts(model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor | None]:
         return F.cross_entropy(model(batch).flatten(0, 1).float(), batch.targets.flatten()), None
     if batch.order is None:
         return mean_cross_entropy(model.features(batch).flatten(0, 1), head, batch.targets.flatten()), None
-    features_BTD, pairs_B2 = model.features_and_pair_logits(batch)
+    features_BTD, pairs_B2 = model.features_and_pair_logits(batch)  # type: ignore[operator]
     tokens = mean_cross_entropy(features_BTD.flatten(0, 1), head, batch.targets.flatten())
     return tokens, F.cross_entropy(pairs_B2.float(), batch.order)
 

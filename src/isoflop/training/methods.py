@@ -94,7 +94,8 @@ class Muon:
 
     def build(self, model: nn.Module, rules: dict[str, WeightRule], rates: Rates) -> Together:
         """Muon over the hidden matrices of `model`, `rest` over its other weights."""
-        hidden, others = [], []
+        hidden: list[tuple[str, nn.Parameter]] = []
+        others: list[tuple[str, nn.Parameter]] = []
         for name, parameter in model.named_parameters():
             is_matrix = rules[name].role == "hidden" and parameter.ndim == 2
             (hidden if is_matrix else others).append((name, parameter))
