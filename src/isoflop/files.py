@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import os
 from collections.abc import Iterator
@@ -12,8 +11,6 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from isoflop.errors import UserError
-
-LOCK = ".lock"
 
 
 @contextmanager
@@ -30,7 +27,7 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
             handle.flush()
             os.fsync(handle.fileno())
         os.replace(temporary, path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise _as_user_error(error, path) from error
@@ -50,36 +47,8 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-@contextmanager
-def alone(folder: Path, *, what: str) -> Iterator[None]:
-    """Hold `folder`, made where it is missing, for `what` ("the study"); the lock ends with the process, at the latest.
-
-    Raises `UserError` where it can't be written or another process holds it. A folder in which nothing was written is
-    taken away again.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle = (folder / LOCK).open("w")
-    except OSError as error:
-        raise UserError(
-            f"The folder {folder} can't be written ({error.strerror}): choose another with --out."
-        ) from error
-    with handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise UserError(
-                f"Another process runs {what} in {folder}: wait for it, or choose another --out."
-            ) from error
-        try:
-            yield
-        finally:
-            if [path.name for path in folder.iterdir()] == [LOCK]:
-                (folder / LOCK).unlink()
-                folder.rmdir()
-
-
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Make sure that the names in `folder` outlast a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

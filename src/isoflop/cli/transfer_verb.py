@@ -24,7 +24,7 @@ def transfer(
     study: Path = typer.Option(None, "--study", help="A study file whose corpus and tokenizer are used."),
     widths: str = typer.Option("16,32,64,128", "--widths", help="Widths, at 2 layers."),
     depths: str = typer.Option("2,4,8", "--depths", help="Layers, at width 32."),
-    rates: str = typer.Option("", "--rates", help="Learning rates; without, seven around each one's usual optimum."),
+    rates: str = typer.Option("", "--rates", help="Learning rates; without, some around each one's usual optimum."),
     seeds: int = typer.Option(1, "--seeds", help="Seeds whose losses are averaged."),
     steps: int = typer.Option(400, "--steps", help="Steps of every run, of 1,024 tokens."),
     processes: int = typer.Option(None, "--processes", help="Runs at once; as many as there are cores without."),

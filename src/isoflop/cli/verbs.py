@@ -21,6 +21,8 @@ VERBS: tuple[str, ...] = (
     "plan_verb",
     "train_verb",
     "report_verb",
+    "export_verb",
+    "import_verb",
     "parametrizations_verb",
     "coord_check_verb",
     "transfer_verb",

@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from isoflop.evaluation.cross_entropy import Head, cross_entropy_rows, mean_cross_entropy
-from isoflop.models import IGNORED, Batch
+from isoflop.models import IGNORED, Batch, Encoder, Model
 
 SEQUENCES_AT_ONCE = 64
 
@@ -39,8 +40,8 @@ def loss_parts(model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor | None]:
     if head is None:
         return F.cross_entropy(model(batch).flatten(0, 1).float(), batch.targets.flatten()), None
     if batch.order is None:
-        return mean_cross_entropy(model.features(batch).flatten(0, 1), head, batch.targets.flatten()), None
-    features_BTD, pairs_B2 = model.features_and_pair_logits(batch)  # type: ignore[operator]
+        return mean_cross_entropy(cast(Model, model).features(batch).flatten(0, 1), head, batch.targets.flatten()), None
+    features_BTD, pairs_B2 = cast(Encoder, model).features_and_pair_logits(batch)
     tokens = mean_cross_entropy(features_BTD.flatten(0, 1), head, batch.targets.flatten())
     return tokens, F.cross_entropy(pairs_B2.float(), batch.order)
 
@@ -74,7 +75,7 @@ def _token_losses(model: nn.Module, batch: Batch, counted_BT: Tensor) -> Tensor:
     head = _linear_head(model, batch.inputs.device)
     if head is None:
         return F.cross_entropy(model(batch)[counted_BT], batch.targets[counted_BT], reduction="none")
-    return cross_entropy_rows(model.features(batch)[counted_BT], head, batch.targets[counted_BT])
+    return cross_entropy_rows(cast(Model, model).features(batch)[counted_BT], head, batch.targets[counted_BT])
 
 
 def _linear_head(model: nn.Module, device: torch.device) -> Head | None:

@@ -90,11 +90,6 @@ def refuse_tied(shape: ModelShape, table: Parametrization, *, base: ModelShape) 
         )
 
 
-def logit_scale(shape: ModelShape, table: Parametrization) -> float:
-    """The factor on q·k: head_size**-1/2 (SP) or 1/head_size (μP and its kin), times α_attn-softmax."""
-    return float(table.alphas.attention * shape.head_size**-table.head_power)
-
-
 def branch_multiplier(name: str, *, shape: ModelShape, base: ModelShape, table: Parametrization) -> float:
     """What the last weight of a residual branch takes over: the branch's factor and the non-linearity's unit scale.
 

@@ -1,9 +1,9 @@
-"""What is known of a stock class of transformers: the shapes that it can compute, its weights' names, its config.json."""
+"""What is known of a stock class of transformers: the shapes that it computes, its weights' names, its config.json."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor
@@ -34,14 +34,18 @@ class StockClass:
     shape: Callable[[Config, Mapping[str, Tensor]], ModelShape]
     head_power: float = 0.5
     prefix: str = ""
-    stream: Callable[[ModelShape], float] = lambda _: 1.0
-    """The factor that the class has before its head, over ours."""
+    stream: Callable[[Config], float] = lambda _: 1.0
+    """By what the class multiplies before its head."""
+    copies: Mapping[str, str] = field(default_factory=dict)
+    """Names under which a checkpoint may hold a weight a second time, and its first name."""
+    leaves: str | None = None
+    """What reading leaves out, as the beginning of its names."""
     limit: Callable[[ModelShape], str | None] = lambda _: None
     """What else keeps a shape out, in words."""
 
-    def factors(self, shape: ModelShape, logit_scale: float) -> Factors:
+    def factors(self, shape: ModelShape, logit_scale: float, config: Config) -> Factors:
         """What export multiplies by, for a model of ours whose attention logits are scaled by `logit_scale`."""
-        return Factors(query=logit_scale * shape.head_size**self.head_power, stream=1 / self.stream(shape))
+        return Factors(query=logit_scale * shape.head_size**self.head_power, stream=1 / self.stream(config))
 
     def obstacles(self, shape: ModelShape) -> list[str]:
         """What keeps `shape` out of this class, in words; nothing where the class computes it."""

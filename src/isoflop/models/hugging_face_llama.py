@@ -34,15 +34,14 @@ BODY = (
     row("head.weight", "lm_head.weight"),
 )
 SCALED_QUERY = (row("blocks.#.attention.qkv.weight", *(f"{name}weight" for name in QKV), fold="query"),)
+SCALED_BIASES = (row("blocks.#.attention.qkv.bias", *(f"{name}bias" for name in QKV), fold="query"),)
 NORMED_QUERY = (
     row("blocks.#.attention.qkv.weight", *(f"{name}weight" for name in QKV)),
     row("blocks.#.attention.q_norm.weight", f"{ATTENTION}q_norm.weight", fold="query", absent="ones"),
     row("blocks.#.attention.k_norm.weight", f"{ATTENTION}k_norm.weight", absent="ones"),
 )
-ATTENTION_BIASES = (
-    row("blocks.#.attention.qkv.bias", *(f"{name}bias" for name in QKV), fold="query"),
-    row("blocks.#.attention.out.bias", f"{ATTENTION}o_proj.bias", absent="zeros"),
-)
+NORMED_BIASES = (row("blocks.#.attention.qkv.bias", *(f"{name}bias" for name in QKV)),)
+OUT_BIAS = (row("blocks.#.attention.out.bias", f"{ATTENTION}o_proj.bias", absent="zeros"),)
 GATED = (row("blocks.#.feed_forward.up.weight", f"{MLP}gate_proj.weight", f"{MLP}up_proj.weight"),)
 PLAIN = (row("blocks.#.feed_forward.up.weight", f"{MLP}up_proj.weight"),)
 DOWN_BIAS = (row("blocks.#.feed_forward.down.bias", f"{MLP}down_proj.bias"),)
@@ -53,7 +52,7 @@ PLAIN_BIASES = (*DOWN_BIAS, row("blocks.#.feed_forward.up.bias", f"{MLP}up_proj.
 def _rows(shape: ModelShape) -> tuple[Row, ...]:
     rows = BODY + (NORMED_QUERY if shape.qk_norm else SCALED_QUERY) + (GATED if shape.is_gated else PLAIN)
     if shape.biases != "none":
-        rows += ATTENTION_BIASES
+        rows += OUT_BIAS + (NORMED_BIASES if shape.qk_norm else SCALED_BIASES)
     if shape.biases == "all":
         rows += GATED_BIASES if shape.is_gated else PLAIN_BIASES
     return rows

@@ -6,7 +6,7 @@ export and import read it, so neither can forget what the other does.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -67,34 +67,38 @@ def to_theirs(
     weights: Mapping[str, Tensor], rows: Sequence[Row], *, shape: ModelShape, factors: Factors
 ) -> dict[str, Tensor]:
     """Our float32 `weights` under their names. Raises `UserError` for a weight of ours that no row takes along."""
-    left, found = dict(weights), dict[str, Tensor]()
+    left, found = set(weights), dict[str, Tensor]()
     for one in every_row(rows, shape.layers):
-        weight = left.pop(one.ours, None)
+        left.discard(one.ours)
+        weight = weights.get(one.ours)
+        if weight is None and not one.absent:
+            continue
         if weight is None:
-            if one.absent:
-                size = _absent_size(one, weights, shape)
-                weight = torch.ones(size) if one.absent == "ones" else torch.zeros(size)
-            else:
-                continue
+            weight = _absent(one, weights, shape)
         weight = _scaled(weight, factors.of(one.fold), one, shape)
         if one.transposed:
             weight = weight.T
         for name, part in zip(one.theirs, _parts(weight, len(one.theirs), shape), strict=True):
-            found[name] = part.contiguous()
+            found[name] = part.clone(memory_format=torch.contiguous_format)
     if left:
         raise UserError(f"No stock class of Hugging Face has a place for the weight {min(left)}.")
     return found
 
 
 def to_ours(
-    weights: Mapping[str, Tensor], rows: Sequence[Row], *, shape: ModelShape, factors: Factors
+    weights: Mapping[str, Tensor], rows: Sequence[Row], *, shape: ModelShape, factors: Factors, wanted: Container[str]
 ) -> dict[str, Tensor]:
-    """Their `weights` under our names, in float32; what no row names is left out (`unread` tells it)."""
+    """Their `weights` under our names, in float32; what no row names is left out (`unread` tells it).
+
+    A weight that our model does not have (is not `wanted`) may be left out where it says nothing, as a bias of zeros.
+    """
     found = dict[str, Tensor]()
     for one in every_row(rows, shape.layers):
         if not all(name in weights for name in one.theirs):
             continue
         weight = torch.cat([weights[name].float() for name in one.theirs])
+        if one.absent and one.ours not in wanted and weight.eq(one.absent == "ones").all():
+            continue
         if one.transposed:
             weight = weight.T
         found[one.ours] = _scaled(weight, 1 / factors.of(one.fold), one, shape).contiguous()
@@ -123,9 +127,13 @@ def _parts(weight: Tensor, count: int, shape: ModelShape) -> Sequence[Tensor]:
     return weight.chunk(count)
 
 
-def _absent_size(one: Row, weights: Mapping[str, Tensor], shape: ModelShape) -> int:
-    """How long a vector is that our model lacks: a bias is as long as its matrix is high, a gain as its input is wide."""
-    matrix = weights.get(one.ours.removesuffix("bias") + "weight")
-    if one.ours.endswith("bias") and matrix is not None:
-        return len(matrix)
-    return shape.head_size if "q_norm" in one.ours or "k_norm" in one.ours else shape.width
+def _absent(one: Row, weights: Mapping[str, Tensor], shape: ModelShape) -> Tensor:
+    """What theirs is in place of a weight that our model lacks: gains of ones; biases or a table of zeros."""
+    name = one.ours.rsplit(".", 2)[-2]
+    if one.absent == "ones":
+        return torch.ones(shape.head_size if name in ("q_norm", "k_norm") else shape.width)
+    if name == "head":
+        return torch.zeros(shape.vocab)
+    if name.endswith("_table"):
+        return torch.zeros(shape.context if name == "position_table" else 1, shape.width)
+    return torch.zeros(len(weights[one.ours.removesuffix("bias") + "weight"]))

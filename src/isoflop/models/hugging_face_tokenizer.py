@@ -40,9 +40,9 @@ class SpecialTokens:
         special = set()
         if tokenizer is not None:
             special = {token.content for token in tokenizer.get_added_tokens_decoder().values() if token.special}
-        texts = {role: text for role, known in ROLES.items() for text in reversed(known) if text in special}
-        numbers = {role: tokenizer.token_to_id(text) for role, text in texts.items()} if tokenizer else {}
-        return cls(texts, numbers)
+        texts = {role: text for role, usual in ROLES.items() for text in reversed(usual) if text in special}
+        known = {} if tokenizer is None else tokenizer.get_vocab(with_added_tokens=True)
+        return cls(texts, {role: known[text] for role, text in texts.items()})
 
     def number(self, role: str) -> int | None:
         """The number of the token with `role` (eos, pad, …), None where there is none."""

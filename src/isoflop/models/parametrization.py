@@ -218,3 +218,8 @@ def parametrization(name: str) -> Parametrization:
     if name not in PARAMETRIZATIONS:
         raise UserError(f"No parametrisation is called {name!r}: choose one of {', '.join(PARAMETRIZATIONS)}.")
     return PARAMETRIZATIONS[name]
+
+
+def logit_scale(shape: ModelShape, table: Parametrization) -> float:
+    """The factor on q·k: head_size**-1/2 (SP) or 1/head_size (μP and its kin), times α_attn-softmax."""
+    return float(table.alphas.attention * shape.head_size**-table.head_power)

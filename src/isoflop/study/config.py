@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from isoflop.data import CorpusConfig, TokenizerConfig
 from isoflop.errors import UserError
+from isoflop.executors import Resources
 from isoflop.planning import Family, LadderConfig
 from isoflop.settings import read_toml, settings_of
 from isoflop.shapes import FeedForward
@@ -80,6 +81,7 @@ class StudyConfig:
     ladder: LadderConfig = field(default_factory=LadderConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     budget: BudgetConfig = field(default_factory=BudgetConfig)
+    machines: Resources = field(default_factory=Resources)
     seed: int = 0
     device: Literal["cpu", "cuda"] = "cpu"
 
@@ -90,8 +92,14 @@ class StudyConfig:
 
 
 def read_config(path: Path) -> StudyConfig:
-    """Read a study file. Raises `UserError` that names the key for anything unknown or of the wrong type."""
-    return config_from_dict(read_toml(path, what="study file"), source=str(path))
+    """Read a study file, or a plan (`isoflop plan --out`) whose run then is the study's target.
+
+    Raises `UserError` that names the key for anything unknown or of the wrong type.
+    """
+    content = read_toml(path, what="study file")
+    from isoflop.study.planned import config_from_plan, is_plan  # which needs this module's types
+
+    return (config_from_plan if is_plan(content) else config_from_dict)(content, source=str(path))
 
 
 def config_from_dict(content: dict[str, Any], *, source: str) -> StudyConfig:
@@ -138,6 +146,14 @@ sweep_share = {config.ladder.sweep_share}        # ... for this share of its lon
 replicates = {config.ladder.replicates}            # seeds of each rung: the noise floor
 target_replicates = {config.ladder.target_replicates}     # seeds of the target, whose mean loss is "measured"
 cooldown_fraction = {config.ladder.cooldown_fraction}   # the last part of each run, where the rate decays to zero
+
+[machines]                # what each run gets, on this machine or with --on ray or --on slurm
+cpus = {config.machines.cpus}
+gpus = {config.machines.gpus}
+# memory_gb = 16          # for SLURM, as the rest
+minutes = {config.machines.minutes}
+at_once = {config.machines.at_once}              # jobs that run at a time
+# sbatch = {{ partition = "NAME", account = "NAME" }}
 
 [train]
 warmup_share = {config.train.warmup_share}       # of the shortest run; every run warms up for as many steps

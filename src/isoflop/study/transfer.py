@@ -5,30 +5,36 @@ from __future__ import annotations
 import json
 import math
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from isoflop.data import CorpusConfig, TokenizerConfig, prepare_tokens
+from isoflop.data.tokens import cache_folder
 from isoflop.errors import UserError
+from isoflop.executors import LocalExecutor
 from isoflop.files import write_json
-from isoflop.models import PARAMETRIZATIONS, parametrization
+from isoflop.models import parametrization
 from isoflop.planning.ladder import FFN_STEP, SWIGLU_RATIO
 from isoflop.runs import Run
 from isoflop.shapes import ModelShape
-from isoflop.study.preparation import cache_folder
 from isoflop.study.rate import best_rate, next_rate
-from isoflop.study.workers import Workers, cores
+from isoflop.study.trunks import train_trunks
 from isoflop.training import OptimizerConfig, Schedule, TrunkJob
 from isoflop.training.record import hardware, versions
 
 LARGEST_MOVE = 1.0
 """Factor-2 steps that the best rate of a parametrisation may move and still be called transferred."""
-STANDARD_RATES = tuple(2.0**k for k in range(-9, -2))
-UNIT_RATES = tuple(2.0**k for k in range(-3, 4))
-"""Where the sweep starts: u-μP's rates are relative to weights of size 1, the others' to weights of size 0.02."""
+START_RATES: Mapping[str, tuple[float, ...]] = {
+    "sp": tuple(2.0**k for k in range(-9, -3)),
+    "mup": tuple(2.0**k for k in range(-7, -2)),
+    "u-mup": tuple(2.0**k for k in range(-3, 4)),
+    "completep": tuple(2.0**k for k in range(-7, -2)),
+}
+"""Where the sweep starts. SP needs the longest stretch, since its best rate moves; u-μP's rates are relative to weights
+of size 1, the others' to weights of size 0.02."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +42,7 @@ class TransferConfig:
     """What is swept: `widths` at `depth` layers, `depths` at `width`, every rate, every seed.
 
     Heads have `head_size` and grow in number. The smallest width and depth are the base of μP and CompleteP. `rates`
-    empty: seven around the usual optimum of each parametrisation; where the best is at an edge, more are tried.
+    empty: some around the usual optimum of each parametrisation; where the best is at an edge, more are tried.
     """
 
     parametrizations: tuple[str, ...] = ("sp", "mup", "u-mup", "completep")
@@ -70,7 +76,7 @@ class TransferConfig:
             raise UserError("The learning rates of a transfer sweep must be above 0 and finite.")
 
     def start_rates(self, name: str) -> tuple[float, ...]:
-        return self.rates or (UNIT_RATES if PARAMETRIZATIONS[name].unit_scaled else STANDARD_RATES)
+        return self.rates or START_RATES[name]
 
     def sizes(self) -> list[tuple[int, int]]:
         """Each (width, layers) that is trained, once."""
@@ -136,9 +142,9 @@ def run_transfer(
     """
     data, _ = prepare_tokens(config.corpus, config.tokenizer, cache=cache_folder())
     maker = _Maker(config, out.resolve(), str(data.folder), data.vocab)
-    with Workers(processes or cores()) as workers:
+    with LocalExecutor(slots=processes) as executor:
         lines = [
-            _line(maker, workers, name, size, listen) for name in config.parametrizations for size in config.sizes()
+            _line(maker, executor, name, size, listen) for name in config.parametrizations for size in config.sizes()
         ]
     transfer = Transfer(config, tuple(lines))
     write_json(out / "transfer.json", transfer_record(transfer))
@@ -174,13 +180,15 @@ class _Maker:
         )
 
 
-def _line(maker: _Maker, workers: Workers, name: str, size: tuple[int, int], listen: Callable[[str], None]) -> Line:
+def _line(
+    maker: _Maker, executor: LocalExecutor, name: str, size: tuple[int, int], listen: Callable[[str], None]
+) -> Line:
     """Sweep the rates at one size, further ones while the best is at an edge."""
     losses: dict[float, float | None] = {}
     given = wanted = maker.config.start_rates(name)
     while wanted:
         jobs = [maker.job(name, size, rate, seed) for rate in wanted for seed in range(maker.config.seeds)]
-        measured = _train(jobs, workers, listen)
+        measured = _train(jobs, executor, listen)
         losses |= {rate: _mean([measured[job.trunk] for job in jobs if job.optimizer.lr == rate]) for rate in wanted}
         further = next_rate(losses, given=len(given))
         wanted = (further,) if further is not None else ()
@@ -191,9 +199,9 @@ def _line(maker: _Maker, workers: Workers, name: str, size: tuple[int, int], lis
     return Line(name, *size, dict(sorted(losses.items())), best, bracketed)
 
 
-def _train(jobs: Sequence[TrunkJob], workers: Workers, listen: Callable[[str], None]) -> dict[str, float | None]:
+def _train(jobs: Sequence[TrunkJob], executor: LocalExecutor, listen: Callable[[str], None]) -> dict[str, float | None]:
     losses: dict[str, float | None] = {}
-    for event in workers.run(jobs):
+    for event in train_trunks(executor, jobs):
         if isinstance(event.what, Run):
             losses[event.trunk] = event.what.loss
             listen(f"{event.trunk}: " + ("diverged" if event.what.loss is None else f"{event.what.loss:.4f}"))

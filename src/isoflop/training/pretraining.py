@@ -18,7 +18,8 @@ import torch
 from isoflop.data import Source, objective, validation_of, with_special_tokens
 from isoflop.errors import UserError
 from isoflop.evaluation import ValidationLoss, validation_loss
-from isoflop.files import alone, write_json, write_text
+from isoflop.executors import alone
+from isoflop.files import write_json, write_text
 from isoflop.models import build_model, parametrization, save_model
 from isoflop.models.parametrization import Size
 from isoflop.runs import Run, read_run, write_run
