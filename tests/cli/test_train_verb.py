@@ -117,6 +117,7 @@ def changed(plan: Path, old: str, new: str) -> Path:
         ('"causal"', '"masked"', "is for the stack 'encoder', the shape's is 'decoder'"),
         ("corpus = [", "corpus = ['/no/such/place', ", "is no file, folder or pattern"),
         ("schema = 1", "schema = ", "is not valid TOML"),
+        ("corpus = [", "corpus = [] # ", "data.corpus is empty: name the text to train on there, or with --corpus"),
     ],
 )
 def test_a_mistake_in_a_plan_is_one_sentence(
