@@ -12,22 +12,23 @@ from pathlib import Path
 from typing import Any
 
 from isoflop.data import CorpusConfig, TokenizerConfig, prepare_tokens
+from isoflop.data.tokens import cache_folder
 from isoflop.errors import UserError
+from isoflop.executors import LocalExecutor
 from isoflop.files import write_json
 from isoflop.models import parametrization
 from isoflop.planning.ladder import FFN_STEP, SWIGLU_RATIO
 from isoflop.runs import Run
 from isoflop.shapes import ModelShape
-from isoflop.study.preparation import cache_folder
 from isoflop.study.rate import best_rate, next_rate
-from isoflop.study.workers import Workers, cores
+from isoflop.study.trunks import train_trunks
 from isoflop.training import OptimizerConfig, Schedule, TrunkJob
 from isoflop.training.record import hardware, versions
 
 LARGEST_MOVE = 1.0
 """Factor-2 steps that the best rate of a parametrisation may move and still be called transferred."""
 START_RATES: Mapping[str, tuple[float, ...]] = {
-    "sp": tuple(2.0**k for k in range(-9, -2)),
+    "sp": tuple(2.0**k for k in range(-9, -3)),
     "mup": tuple(2.0**k for k in range(-7, -2)),
     "u-mup": tuple(2.0**k for k in range(-3, 4)),
     "completep": tuple(2.0**k for k in range(-7, -2)),
@@ -141,9 +142,9 @@ def run_transfer(
     """
     data, _ = prepare_tokens(config.corpus, config.tokenizer, cache=cache_folder())
     maker = _Maker(config, out.resolve(), str(data.folder), data.vocab)
-    with Workers(processes or cores()) as workers:
+    with LocalExecutor(slots=processes) as executor:
         lines = [
-            _line(maker, workers, name, size, listen) for name in config.parametrizations for size in config.sizes()
+            _line(maker, executor, name, size, listen) for name in config.parametrizations for size in config.sizes()
         ]
     transfer = Transfer(config, tuple(lines))
     write_json(out / "transfer.json", transfer_record(transfer))
@@ -179,13 +180,15 @@ class _Maker:
         )
 
 
-def _line(maker: _Maker, workers: Workers, name: str, size: tuple[int, int], listen: Callable[[str], None]) -> Line:
+def _line(
+    maker: _Maker, executor: LocalExecutor, name: str, size: tuple[int, int], listen: Callable[[str], None]
+) -> Line:
     """Sweep the rates at one size, further ones while the best is at an edge."""
     losses: dict[float, float | None] = {}
     given = wanted = maker.config.start_rates(name)
     while wanted:
         jobs = [maker.job(name, size, rate, seed) for rate in wanted for seed in range(maker.config.seeds)]
-        measured = _train(jobs, workers, listen)
+        measured = _train(jobs, executor, listen)
         losses |= {rate: _mean([measured[job.trunk] for job in jobs if job.optimizer.lr == rate]) for rate in wanted}
         further = next_rate(losses, given=len(given))
         wanted = (further,) if further is not None else ()
@@ -196,9 +199,9 @@ def _line(maker: _Maker, workers: Workers, name: str, size: tuple[int, int], lis
     return Line(name, *size, dict(sorted(losses.items())), best, bracketed)
 
 
-def _train(jobs: Sequence[TrunkJob], workers: Workers, listen: Callable[[str], None]) -> dict[str, float | None]:
+def _train(jobs: Sequence[TrunkJob], executor: LocalExecutor, listen: Callable[[str], None]) -> dict[str, float | None]:
     losses: dict[str, float | None] = {}
-    for event in workers.run(jobs):
+    for event in train_trunks(executor, jobs):
         if isinstance(event.what, Run):
             losses[event.trunk] = event.what.loss
             listen(f"{event.trunk}: " + ("diverged" if event.what.loss is None else f"{event.what.loss:.4f}"))
