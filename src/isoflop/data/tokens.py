@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,13 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from isoflop.data.corpus import CorpusConfig, Document, Split, read_corpus
+from isoflop.data.corpus import CorpusConfig, Side, Split, read_corpus
 from isoflop.errors import UserError
 from isoflop.files import atomic_write, write_json, write_text
 
 END_OF_DOCUMENT = "<|endoftext|>"
 SMALLEST_VOCAB = 257
-CHUNK_CHARACTERS = 65_536
+BATCH_CHARACTERS = 1 << 20
+"""So many are tokenised at a time."""
 FORMAT = 1
 
 
@@ -84,7 +85,7 @@ def prepare_tokens(corpus: CorpusConfig, tokenizer: TokenizerConfig, *, cache: P
     The cache key is the hash of the text itself and of the tokenizer's settings, so changed text is never mistaken
     for the old. Raises `UserError` for an empty or unreadable corpus or a full disk.
     """
-    return prepare_split(read_corpus(corpus), tokenizer, cache=cache)
+    return prepare_split(read_corpus(corpus, folder=cache), tokenizer, cache=cache)
 
 
 def prepare_split(split: Split, tokenizer: TokenizerConfig, *, cache: Path) -> tuple[TokenData, bool]:
@@ -93,7 +94,7 @@ def prepare_split(split: Split, tokenizer: TokenizerConfig, *, cache: Path) -> t
     folder = cache / hashlib.sha256(settings.encode()).hexdigest()[:16]
     if (folder / "tokens.json").exists():
         return load_tokens(folder), True
-    bpe = train_tokenizer(_text(split.train), tokenizer)
+    bpe = train_tokenizer(_spread_pieces(split.train), tokenizer)
     serialised = bpe.to_str()
     write_text(folder / "tokenizer.json", serialised)
     train_tokens, _ = _write_shard(folder / "train.bin", split.train, bpe)
@@ -148,40 +149,55 @@ def _first(pieces: Iterator[str], limit: int) -> Iterator[str]:
         yield piece
 
 
-def _text(documents: Sequence[Document]) -> Iterator[str]:
+def _spread_pieces(side: Side) -> Iterator[str]:
     """Pieces of the documents, taken evenly from all of them so that a part of the text stands for the whole."""
-    chunks = [piece for document in documents for piece in _pieces(document.text)]
-    stride = max(1, round(len(chunks) * 0.618))
-    while np.gcd(stride, len(chunks)) != 1:
+    entries, last = side.spool.entries, len(side.spool.starts)
+    first = entries["piece"][side.numbers].astype(np.int64)
+    after = side.numbers + 1
+    until = np.where(after < len(entries), entries["piece"][after % len(entries)], last).astype(np.int64)
+    before = np.cumsum(until - first) - (until - first)
+    count = int((until - first).sum())
+    stride = max(1, round(count * 0.618))
+    while np.gcd(stride, count) != 1:
         stride += 1
-    return (chunks[(i * stride) % len(chunks)] for i in range(len(chunks)))
+    for place in range(count):
+        wanted = (place * stride) % count
+        document = int(np.searchsorted(before, wanted, side="right")) - 1
+        yield _clean(side.spool.piece(int(first[document]) + wanted - int(before[document])))
 
 
-def _pieces(text: str) -> Iterator[str]:
-    for start in range(0, len(text), CHUNK_CHARACTERS):
-        yield text[start : start + CHUNK_CHARACTERS].encode("utf-8", "replace").decode()
+def _clean(piece: str) -> str:
+    """A lone half of a surrogate pair, which JSON can hold and UTF-8 can't, becomes a question mark."""
+    return piece.encode("utf-8", "replace").decode()
 
 
-def _write_shard(path: Path, documents: Sequence[Document], bpe: Tokenizer) -> tuple[int, int]:
+def _write_shard(path: Path, side: Side, bpe: Tokenizer) -> tuple[int, int]:
     """Write the documents' tokens, an end mark after each; returns the numbers of tokens and of bytes of text."""
     end = bpe.token_to_id(END_OF_DOCUMENT)
     dtype = token_dtype(bpe.get_vocab_size())
     n_tokens = n_bytes = 0
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     with atomic_write(path) as handle:
-        for start in range(0, len(documents), 64):
-            batch = [
-                (piece, last) for document in documents[start : start + 64] for piece, last in _marked(document.text)
-            ]
-            for encoded, (piece, last) in zip(bpe.encode_batch([piece for piece, _ in batch]), batch, strict=True):
-                ids = np.asarray(encoded.ids + [end] * last, dtype=dtype)
+        for batch in _batches(side):
+            encoded = bpe.encode_batch_fast([piece for piece, _ in batch])
+            for one, (piece, last) in zip(encoded, batch, strict=True):
+                ids = np.asarray(one.ids + [end] * last, dtype=dtype)
                 handle.write(ids.tobytes())
                 n_tokens += len(ids)
                 n_bytes += len(piece.encode())
     return n_tokens, n_bytes
 
 
-def _marked(text: str) -> Iterator[tuple[str, bool]]:
-    pieces = list(_pieces(text))
-    for number, piece in enumerate(pieces, start=1):
-        yield piece, number == len(pieces)
+def _batches(side: Side) -> Iterator[list[tuple[str, bool]]]:
+    """All pieces, each with whether its document ends with it, about a million characters at a time."""
+    batch, size = list[tuple[str, bool]](), 0
+    for number in side.numbers.tolist():
+        pieces = side.spool.piece_range(number)
+        for piece in pieces:
+            batch.append((_clean(side.spool.piece(piece)), piece == pieces[-1]))
+            size += len(batch[-1][0])
+            if size >= BATCH_CHARACTERS:
+                yield batch
+                batch, size = [], 0
+    if batch:
+        yield batch

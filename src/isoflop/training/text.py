@@ -50,7 +50,7 @@ def _pairs(plan: Plan, config: TokenizerConfig) -> Text:
     if len(pairs) < 2:
         raise UserError(f"{plan.data.corpus[0]} holds one pair: at least two are needed, one for validation.")
     documents = [Document(str(number), "\n".join(pair), 0) for number, pair in enumerate(pairs)]
-    split = split_documents(documents, plan.data.valid_percent)
+    split = split_documents(documents, plan.data.valid_percent, folder=cache_folder())
     data, _ = prepare_split(split, config, cache=cache_folder())
     tokenizer = data.tokenizer()
     vocabulary = Vocabulary.of(tokenizer, plan.special_tokens)
