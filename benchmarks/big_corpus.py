@@ -46,7 +46,7 @@ def tokenise(folder: Path, cache: Path) -> None:
 
     before, started = peak(), time.perf_counter()
     corpus = CorpusConfig(paths=(str(folder),))
-    data, _ = prepare_tokens(corpus, TokenizerConfig(vocab=4096, train_bytes=4_000_000), cache=cache)
+    data, _ = prepare_tokens(corpus, TokenizerConfig(vocab=512, train_bytes=1_000_000), cache=cache)
     seconds = time.perf_counter() - started
     print(f"{data.train_tokens + data.valid_tokens:,} tokens in {seconds:.0f} s")
     print(f"largest resident memory {peak():.0f} MB, of which {before:.0f} MB before the first document was read")
