@@ -54,7 +54,9 @@ def tokens_in_memory(train: list[str], valid: list[str], config: TokenizerConfig
     stride = max(1, round(len(chunks) * 0.618))
     while np.gcd(stride, len(chunks)) != 1:
         stride += 1
-    bpe = train_tokenizer((chunks[i * stride % len(chunks)] for i in range(len(chunks))), config)
+    spread = [chunks[i * stride % len(chunks)] for i in range(len(chunks))]
+    before = np.cumsum([0, *(len(chunk.encode()) for chunk in spread)])
+    bpe = train_tokenizer((chunk for chunk, n in zip(spread, before, strict=False) if n < config.train_bytes), config)
     end = bpe.token_to_id(END_OF_DOCUMENT)
     sides = [
         [i for text in side for p in [*pieces(text), ""] for i in (bpe.encode(p).ids if p else [end])]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -20,24 +21,55 @@ BUCKET_DOCUMENTS = 1 << 21
 
 
 @dataclass(frozen=True)
+class MixturePart:
+    """One corpus of a mixture, as a `CorpusConfig` names it, and its weight: its share is that over the sum of all."""
+
+    weight: float
+    paths: tuple[str, ...] = ()
+    column: str = "text"
+    dataset: str = ""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.weight < math.inf:
+            raise UserError(f"mixture.weight must be above 0 and finite, not {self.weight}.")
+        if not self.paths and not self.dataset:
+            raise UserError("A part of the mixture names no text: give it paths or a dataset.")
+
+    @property
+    def name(self) -> str:
+        """What the part is called in records and errors."""
+        return self.dataset or ", ".join(self.paths)
+
+
+@dataclass(frozen=True)
 class CorpusConfig:
     """Where the text is.
 
     `paths` are files, folders, globs, or the word `stdlib`; `column` names the text column of Parquet or JSONL files;
     `dataset` instead names a Hugging Face data set (its `train` split). `valid_percent` of the documents, chosen by
-    the hash of their names, are kept aside for validation; a corpus of one document is split at its end.
+    the hash of their names, are kept aside for validation; a corpus of one document is split at its end. `mixture`
+    names several corpora instead, each with a weight; each is split on its own.
     """
 
     paths: tuple[str, ...] = (STDLIB,)
     column: str = "text"
     dataset: str = ""
     valid_percent: float = 5.0
+    mixture: tuple[MixturePart, ...] | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.valid_percent < 100:
             raise UserError(f"corpus.valid_percent must be between 0 and 100, not {self.valid_percent}.")
-        if not self.paths and not self.dataset:
+        if self.mixture and (self.dataset or self.paths not in ((), (STDLIB,))):
+            raise UserError("The corpus has a mixture, and text beside it: name all the text in the mixture, or none.")
+        if not self.paths and not self.dataset and not self.mixture:
             raise UserError("corpus.paths is empty: name files, folders, globs or the word 'stdlib'.")
+
+    def parts(self) -> tuple[CorpusConfig, ...]:
+        """The corpora of the mixture, or this one."""
+        if not self.mixture:
+            return (self,)
+        return tuple(CorpusConfig(one.paths, one.column, one.dataset, self.valid_percent) for one in self.mixture)
 
 
 @dataclass(frozen=True)
@@ -93,6 +125,8 @@ def read_corpus(config: CorpusConfig, *, folder: Path | None = None) -> Split:
     of the split. Memory is some 10 bytes per document, however long they are. Raises `UserError` where a path matches
     nothing, a column is missing, no text is found, or the disk is full.
     """
+    if config.mixture:
+        raise UserError("A mixture is read part by part: read_corpus takes one of CorpusConfig.parts().")
     spool = _laid_down(_documents(config), folder)
     if spool is None:
         raise UserError(f"The corpus {_where(config)} holds no text: check corpus.paths and corpus.column.")
