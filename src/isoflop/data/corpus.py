@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from isoflop.data.sources import STDLIB, documents_of
 from isoflop.data.spool import Part, Spool, SpoolWriter
+from isoflop.data.streams import spool_stream
 from isoflop.errors import UserError
 
 BUCKET_DOCUMENTS = 1 << 21
@@ -46,9 +47,10 @@ class CorpusConfig:
     """Where the text is.
 
     `paths` are files, folders, globs, or the word `stdlib`; `column` names the text column of Parquet or JSONL files;
-    `dataset` instead names a Hugging Face data set (its `train` split). `valid_percent` of the documents, chosen by
-    the hash of their names, are kept aside for validation; a corpus of one document is split at its end. `mixture`
-    names several corpora instead, each with a weight; each is split on its own.
+    `dataset` instead names a Hugging Face data set (its `train` split), or one of its readers (`json`, `parquet`,
+    `csv`, `text`), whose files are `paths`. `valid_percent` of the documents, chosen by the hash of their names, are
+    kept aside for validation; a corpus of one document is split at its end. `mixture` names several corpora instead,
+    each with a weight; each is split on its own.
     """
 
     paths: tuple[str, ...] = (STDLIB,)
@@ -122,12 +124,12 @@ def read_corpus(config: CorpusConfig, *, folder: Path | None = None) -> Split:
     """Lay every document down in `folder` (default: the system's for temporary files) and split by name.
 
     No document is on both sides, and no copy of one either. The files have no names, and are gone with the last use
-    of the split. Memory is some 10 bytes per document, however long they are. Raises `UserError` where a path matches
-    nothing, a column is missing, no text is found, or the disk is full.
+    of the split; those of a data set stay, to be read again. Memory is some 10 bytes per document, however long it is.
+    Raises `UserError` where a path matches nothing, a column is missing, no text is found, or the disk is full.
     """
     if config.mixture:
         raise UserError("A mixture is read part by part: read_corpus takes one of CorpusConfig.parts().")
-    spool = _laid_down(_documents(config), folder)
+    spool = _spool_of(config, folder)
     if spool is None:
         raise UserError(f"The corpus {_where(config)} holds no text: check corpus.paths and corpus.column.")
     return split_spool(spool, config.valid_percent)
@@ -212,24 +214,12 @@ def _stretch(spool: Spool, begin: int, end: int | None) -> Iterator[Part]:
         place += len(piece)
 
 
-def _documents(config: CorpusConfig) -> Iterator[tuple[str, Iterable[Part]]]:
-    return _from_hub(config) if config.dataset else documents_of(config.paths, config.column)
-
-
-def _from_hub(config: CorpusConfig) -> Iterator[tuple[str, Iterable[Part]]]:
-    try:
-        from datasets import load_dataset  # type: ignore[import-not-found]
-    except ImportError as error:
-        raise UserError("corpus.dataset needs the package 'datasets': pip install datasets.") from error
-    try:
-        rows = load_dataset(config.dataset, split="train")
-    except Exception as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(f"corpus.dataset: {config.dataset!r} could not be loaded: {reason}.") from error
-    if config.column not in rows.column_names:
-        raise UserError(f"corpus.dataset: {config.dataset!r} has no column {config.column!r}: set corpus.column.")
-    for number, value in enumerate(rows[config.column], start=1):
-        yield f"{config.dataset}:{number}", [(str(value or ""), 0)]
+def _spool_of(config: CorpusConfig, folder: Path | None) -> Spool | None:
+    if not config.dataset:
+        return _laid_down(documents_of(config.paths, config.column), folder)
+    files = () if config.paths == (STDLIB,) else config.paths
+    folder = folder or Path(tempfile.gettempdir())
+    return spool_stream(config.dataset, files=files, column=config.column, folder=folder)
 
 
 def _where(config: CorpusConfig) -> str:
