@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from typer.testing import CliRunner
@@ -21,3 +22,8 @@ def test_a_token_is_named_with_its_document_and_text(tmp_path: Path) -> None:
     assert result.exit_code == 0
     assert result.stdout.splitlines()[0] == f"{found.document}, token {found.offset}"
     assert CliRunner().invoke(app, ["data", "origin", str(data.folder), str(10**9)]).exit_code != 0
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "run.json").write_text(json.dumps({"config": {"tokens": str(data.folder)}}))
+    assert CliRunner().invoke(app, ["data", "origin", str(run), str(place), "--around", "3"]).stdout == result.stdout
+    assert "no folder of tokens" in str(CliRunner().invoke(app, ["data", "origin", str(tmp_path), "0"]).exception)

@@ -13,6 +13,7 @@ from isoflop.data.mixture import MixedTokens, uses
 from isoflop.data.order import PERIOD, Turns, largest_remainder
 from isoflop.errors import UserError
 from isoflop.settings import settings_of
+from isoflop.study.config import StudyConfig
 from isoflop.training.plan import DataSettings
 
 
@@ -119,6 +120,8 @@ def test_a_plan_names_a_mixture_and_its_mistakes_by_key(tmp_path: Path) -> None:
     parts = [{"paths": ["a.txt"], "weight": 3}, {"dataset": "NAME", "weight": 1.0}]
     config = settings_of(DataSettings, {"mixture": parts}, source="plan").corpus_config()
     assert [part.name for part in config.mixture or ()] == ["a.txt", "NAME"]
+    study = settings_of(StudyConfig, {"corpus": {"mixture": parts}}, source="study")
+    assert study.corpus == CorpusConfig(mixture=config.mixture)
     mistakes = [
         ({"mixture": [{"paths": ["a"], "wait": 1}]}, "unknown key mixture.wait"),
         ({"mixture": [{"paths": ["a"], "weight": 0.0}]}, "above 0"),

@@ -17,9 +17,10 @@ import pytest
 import isoflop
 from isoflop.data import CorpusConfig, TokenizerConfig, prepare_tokens, read_corpus
 from isoflop.data.corpus import Document, split_documents
+from isoflop.data.shards import END_OF_DOCUMENT
 from isoflop.data.sources import decoded
 from isoflop.data.spool import PIECE_CHARACTERS, SpoolWriter
-from isoflop.data.tokens import END_OF_DOCUMENT, train_tokenizer
+from isoflop.data.tokens import train_tokenizer
 from isoflop.errors import UserError
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from isoflop.data import CausalBatches, CorpusConfig, TokenizerConfig, load_tokens, prepare_tokens, validation_batch
+from isoflop.data.shards import END_OF_DOCUMENT
 from isoflop.data.spool import PIECE_CHARACTERS
-from isoflop.data.tokens import END_OF_DOCUMENT
 from isoflop.errors import UserError
 
 

@@ -15,7 +15,7 @@ def register(app: typer.Typer) -> None:
 
 
 def origin(
-    folder: Path = typer.Argument(..., metavar="FOLDER", help="A folder of tokens, as a run's record names it."),
+    folder: Path = typer.Argument(..., metavar="FOLDER", help="The folder of a run, or of tokens."),
     position: int = typer.Argument(..., min=0, help="The token's place in the shard, from 0."),
     valid: bool = typer.Option(False, "--valid", help="In the validation shard instead of the training shard."),
     around: int = typer.Option(16, "--around", min=0, help="Tokens shown from there on."),
@@ -24,8 +24,9 @@ def origin(
     import numpy as np
 
     from isoflop.data import load_tokens
+    from isoflop.data.tokens import tokens_of
 
-    data = load_tokens(folder)
+    data = load_tokens(tokens_of(folder))
     found = data.origin("valid" if valid else "train", position)
     ids = np.asarray(data.shard("valid" if valid else "train")[position : position + around]).tolist()
     typer.echo(f"{found.document}, token {found.offset:,}")

@@ -192,7 +192,7 @@ def _head(digest: bytes) -> int:
 
 
 def _nameless(folder: Path) -> BinaryIO:
-    return tempfile.TemporaryFile(dir=folder, prefix=".spool-")  # type: ignore[return-value]
+    return tempfile.TemporaryFile(dir=folder, prefix=".spool-")
 
 
 def _named(path: Path) -> BinaryIO:

@@ -184,6 +184,19 @@ def _training_pieces(portions: list[Portion], limit: int) -> Iterator[str]:
         yield from _first(_spread_pieces(portion.split.train), math.ceil(limit * portion.share))
 
 
+def tokens_of(folder: Path) -> Path:
+    """The folder of tokens that a run's folder names in its record, or `folder` where it holds tokens itself.
+
+    Raises `UserError` where it is neither.
+    """
+    if (folder / "tokens.json").exists():
+        return folder
+    try:
+        return Path(json.loads((folder / "run.json").read_text(encoding="utf-8"))["config"]["tokens"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{folder} is no folder of tokens, and has no run.json that names one.") from error
+
+
 def load_tokens(folder: Path) -> TokenData:
     """Open a folder that `prepare_tokens` wrote. Raises `UserError` where it is damaged."""
     try:
