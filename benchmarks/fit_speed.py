@@ -34,7 +34,7 @@ TRUTH = {"E": 1.8, "A": 480.0, "alpha": 0.35, "B": 2100.0, "beta": 0.37}
 
 def problem_of(runs: iso.Runs) -> Problem:
     """The default fit's problem."""
-    return build_problem(LAW, runs, "loss", iso.Huber(), "log", np.ones(len(runs)))
+    return build_problem(LAW, runs, target="loss", objective=iso.Huber(), space="log")
 
 
 def cpu(work: Callable[[], object], times: int) -> float:
@@ -67,7 +67,7 @@ def speed(runs: iso.Runs) -> None:
     how = Resampling("cases", 4000, 0, np.arange(problem.n))
 
     def draws(kernel: Kernel) -> Callable[[], object]:
-        return lambda: draw(problem, theta, how, model, kernel=kernel)
+        return lambda: draw(problem, theta, how=how, noise=model, kernel=kernel)
 
     line("global fit", cpu(lambda: solve(problem, compiled_kernel), 20), 0.010)
     line("global fit, numpy alone", cpu(lambda: solve(problem, numpy_kernel), 20), None)

@@ -4,8 +4,9 @@
 
 prints a Markdown table: a row per setting, a column per quantity, each cell the share of studies whose 90 % interval
 held the truth. The first group of settings has independent runs on a grid of N and D; the second runs cut from trunks
-(one per N) that share an error; in the third the law can not express the truth. N_opt and losses are at multiples
-of the largest compute of the study, at the truth's compute-optimal N and D; "run" is the loss that a new run measures.
+(one per N) that share an error; in the third the law can't express the truth; in the last errors are not normal. N_opt
+and losses are at multiples of the largest compute of the study, at the truth's compute-optimal N and D; "run" is the
+loss that a new run measures.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import argparse
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -38,6 +40,7 @@ class Setting:
     trunk_noise: float = 0.0
     truth: str = "law"
     small: bool = False
+    errors: str = "normal"
 
 
 SETTINGS = (
@@ -61,6 +64,10 @@ SETTINGS = (
     *(
         Setting(f"15 runs of 5 trunks, truth {truth}", 5, 3, 0.002, 0.001, truth, small=True)
         for truth in ("steeper when small", "mixed term", "bent")
+    ),
+    *(
+        Setting(f"40 runs, noise 0.5 %, {errors}", 8, 5, 0.005, errors=errors)
+        for errors in ("heavy tails", "one in ten under-tuned", "larger for larger runs")
     ),
 )
 
@@ -95,18 +102,30 @@ def study(setting: Setting, rng: np.random.Generator) -> iso.Runs:
     sizes, per_size = np.geomspace(smallest, largest, setting.sizes), np.geomspace(*ratios, setting.budgets)
     n, ratio = (one.ravel() for one in np.meshgrid(sizes, per_size, indexing="ij"))
     trunk = np.repeat(np.arange(setting.sizes), setting.budgets)
-    error = (
-        setting.noise * rng.standard_normal(len(n)) + setting.trunk_noise * rng.standard_normal(setting.sizes)[trunk]
-    )
+    error = setting.noise * run_errors(setting.errors, n, rng)
+    error += setting.trunk_noise * rng.standard_normal(setting.sizes)[trunk]
     columns = {"params": n, "tokens": n * ratio, "loss": loss_of(setting)(n, n * ratio) * np.exp(error)}
     if setting.small:
         columns["trunk"] = trunk.astype(str)
     return iso.Runs(columns)
 
 
-def hits(setting: Setting, runs: iso.Runs, rng: np.random.Generator, draws: int) -> tuple[dict[str, bool], float]:
-    """Which intervals of a fit to `runs` hold the truth, and the width of the last, relative to the loss."""
-    fit = iso.fit(runs, LAW, draws=draws, seed=int(rng.integers(1 << 31)))
+def run_errors(kind: str, n: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """One error per run, of size about 1 in the middle of the table."""
+    error = rng.standard_normal(len(n))
+    if kind == "heavy tails":  # Student's t with 3 degrees of freedom
+        return error / np.sqrt(rng.chisquare(3, len(n)) / 3)
+    if kind == "one in ten under-tuned":  # those are up to six times the noise too high
+        return error + (rng.random(len(n)) < 0.1) * rng.uniform(0, 6, len(n))
+    if kind == "larger for larger runs":
+        return error * (n / 1e8) ** 0.3
+    return error
+
+
+def hits(setting: Setting, rng: np.random.Generator, options: dict[str, Any]) -> tuple[dict[str, bool], float]:
+    """Which intervals of one study's fit hold the truth, and the width of the last, relative to the loss."""
+    runs = study(setting, rng)
+    fit = iso.fit(runs, LAW, seed=int(rng.integers(1 << 31)), **options)
     values = SMALL_TRUTH if setting.small else TRUTH
     top = float((6 * runs["N"] * runs["D"]).max())
     held: dict[str, bool] = {}
@@ -121,7 +140,10 @@ def hits(setting: Setting, runs: iso.Runs, rng: np.random.Generator, draws: int)
     n, d = 2 * runs["N"].max(), 2 * runs["D"].max()
     truth = float(loss_of(setting)(np.array(n), np.array(d)))
     held["law ×4"] = inside(fit.predict(N=n, D=d), truth)
-    measured = truth * np.exp(np.hypot(setting.noise, setting.trunk_noise) * rng.standard_normal())
+    error = (
+        setting.noise * run_errors(setting.errors, np.array([n]), rng)[0] + setting.trunk_noise * rng.standard_normal()
+    )
+    measured = truth * np.exp(error)
     predicted = fit.predict(N=n, D=d, of="run")
     held["run ×4"] = inside(predicted, measured)
     return held, (predicted.high - predicted.low) / predicted.value
@@ -139,14 +161,16 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=1000)
     parser.add_argument("--only", default="", help="settings whose name contains this")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--resample", help="a scheme other than the one that a fit chooses by itself")
     chosen = parser.parse_args()
+    options = {"draws": chosen.draws, "resample": chosen.resample}
     print("| setting | " + " | ".join(QUANTITIES) + " | width of run ×4 |\n|" + " --- |" * (len(QUANTITIES) + 2))
     started = time.perf_counter()
     for number, setting in enumerate(SETTINGS):
         if chosen.only not in setting.name:
             continue
         rng = np.random.default_rng([chosen.seed, number])
-        found = [hits(setting, study(setting, rng), rng, chosen.draws) for _ in range(chosen.studies)]
+        found = [hits(setting, rng, options) for _ in range(chosen.studies)]
         shares = {name: np.mean([held[name] for held, _ in found]) for name in found[0][0]}
         cells = [f"{100 * shares[name]:.0f} %" if name in shares else "" for name in QUANTITIES]
         width = f"{100 * np.median([width for _, width in found]):.2g} %"

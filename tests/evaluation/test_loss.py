@@ -8,12 +8,13 @@ import statistics
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from isoflop.data.batches import shifted
 from isoflop.evaluation import batch_loss, validation_loss
 from isoflop.evaluation import loss as loss_module
-from isoflop.models import Batch
+from isoflop.models import IGNORED, Batch
 
 VOCAB = 7
 
@@ -98,3 +99,68 @@ def test_the_training_loss_is_the_same_quantity() -> None:
     model, rows = Table().eval(), windows(20)
     loss = batch_loss(model, shifted(rows))
     assert loss.item() == pytest.approx(validation_loss(model, shifted(rows)).nats, rel=1e-6)
+
+
+class Headed(Table):
+    """The table as features of its own and a head that turns them; counts how often its logits are asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(VOCAB, VOCAB)
+        self.asked = 0
+
+    def features(self, batch: Batch) -> Tensor:
+        return self.dropout(self.logits[batch.inputs])
+
+    def features_and_pair_logits(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        features_BTD = self.features(batch)
+        return features_BTD, features_BTD[:, 0, :2]
+
+    def forward(self, batch: Batch) -> Tensor:
+        self.asked += 1
+        return self.head(self.features(batch))
+
+
+def some_predicted() -> Batch:
+    """Six sequences; the fourth has nothing to predict, the others every third place."""
+    batch = shifted(windows(6))
+    targets = torch.full_like(batch.targets, IGNORED)
+    targets[:, ::3] = batch.targets[:, ::3]
+    targets[3] = IGNORED
+    return batch._replace(targets=targets)
+
+
+def test_a_model_with_a_linear_head_gives_the_same_loss_without_its_logits() -> None:
+    model, batch = Headed().eval(), some_predicted()
+    found = batch_loss(model, batch)
+    assert model.asked == 0
+    expected = F.cross_entropy(model(batch).flatten(0, 1), batch.targets.flatten())
+    assert found.item() == pytest.approx(expected.item(), rel=1e-6)
+
+
+@pytest.mark.parametrize("kind", [Table, Headed])
+def test_each_sequence_counts_by_its_predicted_tokens(kind: type[nn.Module]) -> None:
+    model, batch = kind().eval(), some_predicted()
+    nats = F.cross_entropy(model(batch).transpose(1, 2), batch.targets, reduction="none").detach()
+    means = [row[targets != IGNORED].mean().item() for row, targets in zip(nats, batch.targets, strict=True)]
+    means.pop(3)
+    found = validation_loss(model, batch)
+    assert found.nats == pytest.approx(statistics.fmean(means), rel=1e-6)
+    assert found.standard_error == pytest.approx(statistics.stdev(means) / math.sqrt(5), rel=1e-5)
+
+
+def test_the_order_of_a_pair_is_one_more_term() -> None:
+    model, order = Headed().eval(), torch.tensor([0, 1, 1, 0, 1, 0])
+    batch = some_predicted()
+    tokens, both = batch_loss(model, batch), batch_loss(model, batch._replace(order=order))
+    _, pairs = model.features_and_pair_logits(batch)
+    assert both.item() - tokens.item() == pytest.approx(F.cross_entropy(pairs, order).item(), rel=1e-5)
+
+
+def test_low_precision_is_the_callers_choice() -> None:
+    model, batch = Headed().eval(), some_predicted()
+    with torch.autocast("cpu", torch.bfloat16):
+        low = batch_loss(model, batch)
+    assert low.dtype == torch.float32
+    assert low.item() != batch_loss(model, batch).item()
+    assert low.item() == pytest.approx(batch_loss(model, batch).item(), rel=1e-2)

@@ -9,7 +9,7 @@ import pytest
 
 import isoflop as iso
 from isoflop.fitting.compiled import compiled_kernel, numba_is_there
-from isoflop.fitting.evaluation import Samples, evaluate, jacobian, numpy_kernel
+from isoflop.fitting.evaluation import Batch, evaluate, jacobian, numpy_kernel
 from isoflop.fitting.objectives import Absolute, Asymmetric, Huber, Objective, Squared
 from isoflop.fitting.problem import Problem, Space, build_problem
 from isoflop.fitting.vector_math import exp, log, sigmoid, tanh
@@ -25,7 +25,8 @@ def problem_of(law: iso.Law, objective: Objective = Huber(0.05), space: Space = 
     d = n * np.exp(rng.uniform(1, 5, 30))
     columns = {"params": n, "tokens": d, "loss": 1.7 + 40 / n**0.3 + 60 / d**0.3 + 0.2 * rng.standard_normal(30)}
     runs = iso.Runs({**columns, "dataset": np.resize(["c4", "pile", "web"], 30)})
-    return build_problem(law, runs, "loss", objective, space, rng.uniform(0.5, 2, 30))
+    problem = build_problem(law, runs, target="loss", objective=objective, space=space)
+    return replace(problem, weights=rng.uniform(0.5, 2, 30))
 
 
 def some_points(problem: Problem, count: int = 4) -> np.ndarray:
@@ -35,19 +36,15 @@ def some_points(problem: Problem, count: int = 4) -> np.ndarray:
     return problem.coordinates(values * rng.uniform(0.8, 1.2, (count, len(values))))
 
 
-def one_sample(problem: Problem) -> Samples:
-    return Samples(problem.weights[None], problem.target[None])
-
-
 @pytest.mark.parametrize("law", [CHINCHILLA, GROUPED, MIXED], ids=["plain", "grouped", "functions"])
 @pytest.mark.parametrize("space", ["log", "raw"])
 def test_gradient_and_hessian_are_those_of_finite_differences(law: iso.Law, space: Space) -> None:
     problem = problem_of(law, Asymmetric(0.05, 0.4), space)
     theta = some_points(problem)
-    samples, which = one_sample(problem), np.zeros(len(theta), dtype=np.intp)
+    batch = Batch.of_one(problem, numpy_kernel)
 
     def at(point: np.ndarray):  # type: ignore[no-untyped-def]
-        return evaluate(problem, point, samples, which, delta=problem.penalty.delta, kernel=numpy_kernel)
+        return evaluate(batch, point, which=batch.members(len(point)), delta=problem.penalty.delta)
 
     here = at(theta)
     for flat in range(theta.shape[1]):
@@ -66,15 +63,10 @@ def test_compiled_code_gives_the_sums_of_numpy(law: iso.Law, objective: Objectiv
     problem = problem_of(law, objective)
     theta = some_points(problem, 6)
     rng = np.random.default_rng(2)
-    samples = Samples(
-        rng.integers(0, 3, (6, problem.n)).astype(float), problem.target + rng.normal(0, 0.1, (6, problem.n))
-    )
-    which = rng.permutation(6)
-    values, delta = problem.values(theta), problem.penalty.delta
-    ours, theirs = (
-        compiled_kernel(problem, values, samples, which, delta),
-        numpy_kernel(problem, values, samples, which, delta),
-    )
+    weights, noise = rng.integers(0, 3, (6, problem.n)).astype(float), rng.normal(0, 0.1, (6, problem.n))
+    batch = Batch(problem, numpy_kernel, weights, problem.target + noise)
+    values, which, delta = problem.values(theta), rng.permutation(6), problem.penalty.delta
+    ours, theirs = (kernel(batch, values, which, delta) for kernel in (compiled_kernel, numpy_kernel))
     for compiled, plain in zip(ours, theirs, strict=True):
         scale = np.abs(plain).max()
         np.testing.assert_allclose(compiled, plain, rtol=1e-9, atol=1e-11 * scale)
@@ -95,7 +87,8 @@ def test_where_the_law_is_not_finite_the_objective_is_infinite() -> None:
     law = iso.Law("E + A * log(D - N * s)")
     problem = problem_of(law)
     theta = problem.coordinates(np.array([[1.0, 1.0, 1e6]]))
-    point = evaluate(problem, theta, one_sample(problem), np.zeros(1, dtype=np.intp), delta=0.1, kernel=numpy_kernel)
+    batch = Batch.of_one(problem, numpy_kernel)
+    point = evaluate(batch, theta, which=batch.members(1), delta=0.1)
     assert point.value[0] == np.inf
 
 
@@ -104,9 +97,9 @@ def test_integer_weights_stand_for_repeated_runs() -> None:
     counts = np.random.default_rng(3).integers(0, 3, problem.n)
     repeated = replace(problem, weights=np.ones(problem.n)).take(np.repeat(np.arange(problem.n), counts))
     theta, which = some_points(problem, 1), np.zeros(1, dtype=np.intp)
-    weighted = Samples(counts[None].astype(float), problem.target[None])
-    one = evaluate(problem, theta, weighted, which, delta=0.05, kernel=numpy_kernel)
-    other = evaluate(repeated, theta, one_sample(repeated), which, delta=0.05, kernel=numpy_kernel)
+    weighted = Batch(problem, numpy_kernel, counts[None].astype(float), problem.target[None])
+    one = evaluate(weighted, theta, which=which, delta=0.05)
+    other = evaluate(Batch.of_one(repeated, numpy_kernel), theta, which=which, delta=0.05)
     np.testing.assert_allclose(one.value, other.value, rtol=1e-12)
     np.testing.assert_allclose(one.hessian, other.hessian, rtol=1e-10)
 

@@ -149,7 +149,7 @@ def test_a_profile_of_a_parameter_that_there_is_not_is_refused(fit: iso.Fit) -> 
 
 
 def test_the_largest_runs_are_held_out_and_predicted(runs: iso.Runs) -> None:
-    rest, largest = hold_out(runs, iso.Law(CHINCHILLA), "largest:0.2")
+    rest, largest = hold_out(runs, iso.Law(CHINCHILLA), rule="largest:0.2")
     assert (len(rest), len(largest)) == (32, 8)
     assert (largest["N"] * largest["D"]).min() >= (rest["N"] * rest["D"]).max()
     score = held_out(iso.fit(rest, CHINCHILLA, draws=400), largest)
@@ -163,4 +163,4 @@ def test_the_largest_runs_are_held_out_and_predicted(runs: iso.Runs) -> None:
 )
 def test_a_holdout_that_makes_no_sense_is_refused(runs: iso.Runs, rule: str) -> None:
     with pytest.raises(UserError):
-        hold_out(runs, iso.Law(CHINCHILLA), rule)
+        hold_out(runs, iso.Law(CHINCHILLA), rule=rule)

@@ -13,6 +13,7 @@ from isoflop.errors import UserError
 from isoflop.laws import Law
 from isoflop.laws.program import argument_names, columns_for, numpy_function
 from isoflop.laws.statements import cache_folder
+from isoflop.laws.writing import text_with_numbers
 
 CHINCHILLA = "E + A / N**alpha + B / D**beta"
 FORMULAS = {
@@ -115,6 +116,8 @@ def test_ranges_follow_from_the_role_unless_given() -> None:
         "k": ("coefficient", 0.0, math.inf),
         "R": ("scale", 0.0, math.inf),
     }
+    (middle,) = [one for one in Law("E + k * (log(lr) - m)**2").parameters if one.name == "m"]
+    assert (middle.role, middle.low) == ("location", -math.inf)
     signs = {one.name: one.low for one in Law("k * N**a / D**b").parameters}
     assert signs == {"k": 0.0, "a": -3.0, "b": 0.0}
 
@@ -141,6 +144,12 @@ def test_latex_keeps_the_author_s_order() -> None:
     assert Law("E[dataset] + (1 - R_D) * N").latex() == r"E_{\mathrm{dataset}} + \left(1 - R_{D}\right) N"
 
 
+def test_numbers_are_written_into_the_formula_with_the_brackets_that_their_sign_needs() -> None:
+    tree = Law("E + A / N**alpha + k * (log(lr) - m)**2").tree
+    numbers = {"E": "1.5", "A": "-2", "alpha": "-0.3", "k": "4", "m": "-7"}
+    assert text_with_numbers(tree, numbers) == "1.5 + (-2) / N**-0.3 + 4 * (log(lr) - (-7))**2"
+
+
 def test_laws_are_equal_and_hash_by_formula_and_ranges_and_can_be_sent_to_another_process() -> None:
     assert Law(CHINCHILLA) == Law(CHINCHILLA)
     assert len({Law(CHINCHILLA), Law(CHINCHILLA), Law(CHINCHILLA, E=(0, 3))}) == 2
@@ -154,7 +163,7 @@ def test_laws_are_equal_and_hash_by_formula_and_ranges_and_can_be_sent_to_anothe
         ("a + b", {}, "reads no column"),
         ("E + A / N**alpha", {"beta": (0, 1)}, "no parameter of the law"),
         ("E + A / N**alpha", {"alpha": (1, 0)}, "must be below its second"),
-        ("E + A / N**alpha", {"alpha": 3}, "must be a pair"),
+        ("E + A / N**alpha", {"alpha": "steep"}, "must be a pair"),
         ("N[d] + a", {}, "can't be indexed"),
         ("E[d] + E / N", {}, "both with and without"),
     ],

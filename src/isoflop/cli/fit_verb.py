@@ -42,7 +42,7 @@ def fit_runs(
     table = load_runs(runs, mapping=mapping, where=",".join(where) if where else None)
     chosen, rest = law_of(law), None
     if holdout:
-        table, rest = hold_out(table, chosen, holdout)
+        table, rest = hold_out(table, chosen, rule=holdout)
     with _progress() as progress:
         found = fit(table, chosen, draws=bootstrap, seed=seed, progress=progress)
     score = held_out(found, rest) if rest is not None else None

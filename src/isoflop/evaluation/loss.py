@@ -1,14 +1,17 @@
-"""The loss of a language model on text it was not trained on."""
+"""The loss of a language model: on a batch while it trains, and on text it was not trained on."""
 
 from __future__ import annotations
 
+import sys
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from isoflop.models import Batch
+from isoflop.evaluation.cross_entropy import Head, cross_entropy_rows, mean_cross_entropy
+from isoflop.models import IGNORED, Batch
 
 SEQUENCES_AT_ONCE = 64
 
@@ -22,21 +25,70 @@ class ValidationLoss:
 
 
 def batch_loss(model: nn.Module, batch: Batch) -> Tensor:
-    """Mean cross-entropy in nats per predicted token (a scalar)."""
-    logits_BTV: Tensor = model(batch)
-    return F.cross_entropy(logits_BTV.flatten(0, 1), batch.targets.flatten())
+    """Mean cross-entropy in nats per predicted token (a scalar), plus that of the pairs' order where there is one.
+
+    Computed in the model's `compute_dtype` where it has one, else in its weights'. A model with `features` and a linear
+    `head` is not asked for its logits: they are made and used some rows at a time.
+    """
+    with _precision(model, batch.inputs.device):
+        head = _linear_head(model, batch.inputs.device)
+        if head is None:
+            return F.cross_entropy(model(batch).flatten(0, 1).float(), batch.targets.flatten())
+        if batch.order is None:
+            return mean_cross_entropy(model.features(batch).flatten(0, 1), head, batch.targets.flatten())
+        features_BTD, pairs_B2 = model.features_and_pair_logits(batch)
+        tokens = mean_cross_entropy(features_BTD.flatten(0, 1), head, batch.targets.flatten())
+        return tokens + F.cross_entropy(pairs_B2.float(), batch.order)
 
 
 @torch.no_grad()
 def validation_loss(model: nn.Module, batch: Batch) -> ValidationLoss:
-    """Loss of `model` on `batch`, some sequences at a time; infinite or NaN where the model's outputs are."""
+    """Loss of `model` on `batch`, some sequences at a time; infinite or NaN where the model's outputs are.
+
+    Each sequence counts by its mean over predicted tokens; one in which nothing is predicted does not count.
+    """
     was_training = model.training
     model.eval()
-    losses = []
-    for part in batch.split(SEQUENCES_AT_ONCE):
-        logits_BTV = model(part)
-        losses.append(F.cross_entropy(logits_BTV.transpose(1, 2), part.targets, reduction="none").double().mean(dim=1))
+    with _precision(model, batch.inputs.device), _without_compiling():
+        per_sequence = torch.cat([_sequence_losses(model, part) for part in batch.split(SEQUENCES_AT_ONCE)])
     model.train(was_training)
-    per_sequence = torch.cat(losses)
     spread = per_sequence.std().item() if len(per_sequence) > 1 else 0.0
     return ValidationLoss(per_sequence.mean().item(), spread / len(per_sequence) ** 0.5)
+
+
+def _sequence_losses(model: nn.Module, batch: Batch) -> Tensor:
+    """Mean loss of each sequence that has something to predict, in float64."""
+    counted_BT = batch.targets != IGNORED
+    nats_BT = torch.zeros(batch.targets.shape, dtype=torch.float64, device=batch.targets.device)
+    nats_BT[counted_BT] = _token_losses(model, batch, counted_BT).double()
+    count_B = counted_BT.sum(dim=1)
+    return (nats_BT.sum(dim=1) / count_B)[count_B > 0]
+
+
+def _token_losses(model: nn.Module, batch: Batch, counted_BT: Tensor) -> Tensor:
+    """The loss of each counted token, in order."""
+    head = _linear_head(model, batch.inputs.device)
+    if head is None:
+        return F.cross_entropy(model(batch)[counted_BT], batch.targets[counted_BT], reduction="none")
+    return cross_entropy_rows(model.features(batch)[counted_BT], head, batch.targets[counted_BT])
+
+
+def _linear_head(model: nn.Module, device: torch.device) -> Head | None:
+    """The head where it is a plain linear layer on `features`: what can be computed some rows at a time."""
+    layer = getattr(model, "head", None)
+    if not isinstance(layer, nn.Linear) or not hasattr(model, "features"):
+        return None
+    autocast = torch.is_autocast_enabled(device.type)
+    return Head(layer.weight, layer.bias, torch.get_autocast_dtype(device.type) if autocast else layer.weight.dtype)
+
+
+def _precision(model: nn.Module, device: torch.device) -> AbstractContextManager[object]:
+    dtype = getattr(model, "compute_dtype", None)
+    if dtype in (torch.bfloat16, torch.float16):
+        return torch.autocast(device.type, dtype)
+    return nullcontext()
+
+
+def _without_compiling() -> AbstractContextManager[object]:
+    """Compiled blocks run as plain code for a while: sequences of another number would have them compiled again."""
+    return torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()

@@ -18,7 +18,7 @@ from types import ModuleType
 import numpy as np
 
 from isoflop.files import write_text
-from isoflop.fitting.evaluation import Raw, Samples
+from isoflop.fitting.evaluation import Batch, Raw
 from isoflop.fitting.problem import Array, Indices, Problem
 from isoflop.laws import Law
 from isoflop.laws.program import source_of
@@ -37,8 +37,9 @@ from isoflop.fitting.vector_math import absolute, exp, log, maximum, minimum, si
 '''
 
 
-def compiled_kernel(problem: Problem, values: Array, samples: Samples, which: Indices, delta: float) -> Raw:
+def compiled_kernel(batch: Batch, values: Array, which: Indices, delta: float) -> Raw:
     """`Kernel` by compiled code: the same sums as `numpy_kernel`, to rounding."""
+    problem = batch.problem
     size, total = len(values), len(problem.names)
     value, gradient = np.zeros(size), np.zeros((size, total))
     hessian, majorant = np.zeros((size, total, total)), np.zeros((size, total, total))
@@ -50,8 +51,8 @@ def compiled_kernel(problem: Problem, values: Array, samples: Samples, which: In
         np.ascontiguousarray(values),
         places,
         problem.stacked,
-        np.ascontiguousarray(samples.targets),
-        np.ascontiguousarray(samples.weights),
+        np.ascontiguousarray(batch.targets),
+        np.ascontiguousarray(batch.weights),
         which,
         delta,
         problem.penalty.above,

@@ -21,12 +21,32 @@ CHUNK = 1 << 15
 """Runs times draws per pass: the temporaries of one pass then stay in the second-level cache."""
 
 
-@dataclass(frozen=True)
-class Samples:
-    """What differs between the problems that are solved together: weights (S or 1, n) and targets (S or 1, n)."""
+Raw = tuple["Array", "Array", "Array", "Array"]
+"""Value, gradient, Hessian and majorant in the parameters themselves."""
+Kernel = Callable[["Batch", "Array", "Indices", float], Raw]
+"""Sums for the parameters `values` (B, F) on problem `which[b]` (B,) of a batch, with the penalty's delta as given."""
 
+
+@dataclass(frozen=True)
+class Batch:
+    """Problems that are solved together: one law and table, with weights and targets of their own or shared."""
+
+    problem: Problem
+    kernel: Kernel
     weights: Array
+    """(S or 1, n)."""
     targets: Array
+    """(S or 1, n)."""
+
+    @staticmethod
+    def of_one(problem: Problem, kernel: Kernel) -> Batch:
+        """The problem itself, to be solved from many starts."""
+        return Batch(problem, kernel, problem.weights[None], problem.target[None])
+
+    def members(self, points: int) -> Indices:
+        """Which problem each of so many points belongs to: all to the one there is, or each to its own."""
+        single = len(self.weights) == 1 and len(self.targets) == 1
+        return np.zeros(points, dtype=np.intp) if single else np.arange(points, dtype=np.intp)
 
     def rows(self, which: Indices) -> tuple[Array, Array]:
         """Weights and targets of the problems `which`: each (len(which) or 1, n)."""
@@ -61,18 +81,12 @@ class Point:
         return Point(self.value[rows], self.gradient[rows], self.hessian[rows], self.majorant[rows])
 
 
-Raw = tuple[Array, Array, Array, Array]
-"""Value, gradient, Hessian and majorant in the parameters themselves."""
-Kernel = Callable[[Problem, Array, Samples, Indices, float], Raw]
-
-
-def evaluate(
-    problem: Problem, theta: Array, samples: Samples, which: Indices, *, delta: float, kernel: Kernel
-) -> Point:
+def evaluate(batch: Batch, theta: Array, *, which: Indices, delta: float) -> Point:
     """The objective of problem `which[b]` at the coordinates `theta[b]`, with the penalty's delta as given."""
+    problem = batch.problem
     values = problem.values(theta)
     with np.errstate(all="ignore"):
-        value, gradient, hessian, majorant = kernel(problem, values, samples, which, delta)
+        value, gradient, hessian, majorant = batch.kernel(batch, values, which, delta)
         slope = np.where(problem.in_log, values, 1.0)
         scale = slope[:, :, None] * slope[:, None, :]
         hessian = hessian * scale
@@ -85,7 +99,7 @@ def evaluate(
 
 
 def jacobian(problem: Problem, theta: Array) -> Array:
-    """d law / d coordinate at each run, in the problem's space, for one `theta` (F,): shape (n, F)."""
+    """d law / d coordinate at each run, in the problem's space, for one `theta` (F,): (n, F), zero for what is held."""
     values = problem.values(theta[None])
     with np.errstate(all="ignore"):
         law, gradients, _ = _law_and_derivatives(problem)(problem.arguments(values))
@@ -94,7 +108,7 @@ def jacobian(problem: Problem, theta: Array) -> Array:
     for gradient, place in zip(gradients, problem.place, strict=True):
         slopes[rows, np.broadcast_to(place, problem.n)] = np.broadcast_to(gradient, (1, problem.n))[0]
     per_law = 1.0 / np.broadcast_to(law, (1, problem.n))[0] if problem.space == "log" else np.ones(problem.n)
-    scaled: Array = slopes * per_law[:, None] * np.where(problem.in_log, values[0], 1.0)
+    scaled: Array = slopes * per_law[:, None] * np.where(problem.in_log, values[0], problem.free)
     return scaled
 
 
@@ -105,21 +119,20 @@ def penalty_value(residual: Array, delta: float, above: float) -> Array:
     return rho if above == 1.0 else np.where(residual > 0, above * rho, rho)
 
 
-def numpy_kernel(problem: Problem, values: Array, samples: Samples, which: Indices, delta: float) -> Raw:
+def numpy_kernel(batch: Batch, values: Array, which: Indices, delta: float) -> Raw:
     """`Kernel` in numpy, in chunks of points that fit the cache."""
-    step = max(1, CHUNK // problem.n)
-    parts = [
-        _numpy_chunk(problem, values[at : at + step], samples, which[at : at + step], delta)
-        for at in range(0, len(values), step)
-    ]
+    step = max(1, CHUNK // batch.problem.n)
+    chunks = [slice(at, at + step) for at in range(0, len(values), step)]
+    parts = [_numpy_chunk(batch, values[chunk], which[chunk], delta) for chunk in chunks]
     if len(parts) == 1:
         return parts[0]
     value, gradient, hessian, majorant = (np.concatenate([part[i] for part in parts]) for i in range(4))
     return value, gradient, hessian, majorant
 
 
-def _numpy_chunk(problem: Problem, values: Array, samples: Samples, which: Indices, delta: float) -> Raw:
-    weights, targets = samples.rows(which)
+def _numpy_chunk(batch: Batch, values: Array, which: Indices, delta: float) -> Raw:
+    problem = batch.problem
+    weights, targets = batch.rows(which)
     size = (len(values), problem.n)
     law, gradients, seconds = _law_and_derivatives(problem)(problem.arguments(values))
     law = np.broadcast_to(law, size)
@@ -130,9 +143,42 @@ def _numpy_chunk(problem: Problem, values: Array, samples: Samples, which: Indic
     pull = -weights * psi * per_law
     bend = weights * (curvature + psi if in_log else curvature) * per_law**2
     lift = weights * ratio * per_law**2
-    total = len(problem.names)
-    gradient, hessian, majorant = np.zeros((len(values), total)), *(np.zeros((len(values), total, total)) for _ in "hm")
-    places, slopes = problem.place, [np.broadcast_to(one, size) for one in gradients]
+    slopes = [np.broadcast_to(one, size) for one in gradients]
+    sums = _sums if all(len(place) == 1 for place in problem.place) else _grouped_sums
+    gradient, hessian, majorant = sums(problem, slopes, seconds, (pull, bend, lift))
+    value = np.einsum("bn,bn->b", np.broadcast_to(weights, size), rho)
+    return value, gradient, hessian, majorant
+
+
+Seconds = dict[tuple[int, int], Array]
+
+
+def _sums(
+    _: Problem, slopes: list[Array], seconds: Seconds, factors: tuple[Array, Array, Array]
+) -> tuple[Array, Array, Array]:
+    """(gradient, Hessian, majorant) from the law's first and second derivatives, no parameter being indexed."""
+    pull, bend, lift = factors
+    stacked = np.stack(slopes, axis=1)
+    gradient = np.einsum("bjn,bn->bj", stacked, pull)
+    # Not matrix products: those may add in another order on another number of threads.
+    hessian = np.einsum("bjn,bkn->bjk", stacked * bend[:, None], stacked)
+    majorant = np.einsum("bjn,bkn->bjk", stacked * lift[:, None], stacked)
+    for (j, k), second in seconds.items():
+        sums = np.einsum("bn,bn->b", pull, np.broadcast_to(second, pull.shape))
+        hessian[:, j, k] += sums
+        if j != k:
+            hessian[:, k, j] += sums
+    return gradient, hessian, majorant
+
+
+def _grouped_sums(
+    problem: Problem, slopes: list[Array], seconds: Seconds, factors: tuple[Array, Array, Array]
+) -> tuple[Array, Array, Array]:
+    """`_sums` where a run's parameters are those of its group."""
+    pull, bend, lift = factors
+    count, total, places = len(pull), len(problem.names), problem.place
+    gradient = np.zeros((count, total))
+    hessian, majorant = (np.zeros((count, total, total)) for _ in "hm")
     for j, slope in enumerate(slopes):
         _add(gradient, places[j], pull * slope)
         bent, lifted = bend * slope, lift * slope
@@ -142,8 +188,7 @@ def _numpy_chunk(problem: Problem, values: Array, samples: Samples, which: Indic
                 second = second + pull * seconds[j, k]
             _add_pair(hessian, places[j], places[k], second)
             _add_pair(majorant, places[j], places[k], lifted * slopes[k])
-    value = np.einsum("bn,bn->b", np.broadcast_to(weights, size), rho)
-    return value, gradient, hessian, majorant
+    return gradient, hessian, majorant
 
 
 def _add(total: Array, place: Indices, terms: Array) -> None:
@@ -183,7 +228,7 @@ def _penalty(residual: Array, delta: float, above: float) -> tuple[Array, Array,
     return rho, factor * clipped, factor * inside, ratio
 
 
-Derivatives = Callable[[list[Array]], tuple[Array, list[Array], dict[tuple[int, int], Array]]]
+Derivatives = Callable[[list[Array]], tuple[Array, list[Array], Seconds]]
 
 
 def _law_and_derivatives(problem: Problem) -> Derivatives:
@@ -197,7 +242,7 @@ def _law_and_derivatives(problem: Problem) -> Derivatives:
     pairs = [(i, j) for i, j, _ in found.hessian]
     count = len(found.gradient)
 
-    def second(arguments: list[Array]) -> tuple[Array, list[Array], dict[tuple[int, int], Array]]:
+    def second(arguments: list[Array]) -> tuple[Array, list[Array], Seconds]:
         value, *rest = generated(*arguments)
         return value, rest[:count], dict(zip(pairs, rest[count:], strict=True))
 

@@ -27,7 +27,7 @@ class HeldOut:
     """Share of the runs that lie within their own 90 % interval (`of="run"`)."""
 
 
-def hold_out(runs: Runs, law: Law, rule: str, *, target: str = "loss") -> tuple[Runs, Runs]:
+def hold_out(runs: Runs, law: Law, *, rule: str, target: str = "loss") -> tuple[Runs, Runs]:
     """(the rest, the runs held out) by a rule such as "largest:0.2": the largest fifth by the sizes that the law reads.
 
     Size is N times D, or the one of C, x, N, D that the law reads. Raises `UserError` for a rule that is not of this

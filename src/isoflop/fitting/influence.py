@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from isoflop.fitting.evaluation import Kernel, Samples, jacobian
+from isoflop.fitting.evaluation import Batch, Kernel, jacobian
 from isoflop.fitting.newton import polish
 from isoflop.fitting.problem import Array, Indices, Problem
 
@@ -40,20 +40,19 @@ def influential_runs(problem: Problem, theta: Array, *, kernel: Kernel) -> Influ
     left_out: list[int] = []
     if problem.n > LARGE:
         return Influence((), theta)
-    spare = max(problem.n - len(theta), 1)
+    spare = max(problem.n - problem.n_free, 1)
     force_needed = FORCE * (1 + 40 / spare)  # of few runs each moves the fit, and is missed by the others, much more
     for _ in range(int(np.clip(problem.n // MOST_SHARE, 1, MOST_RUNS))):
         rows = _candidates(problem, theta, weights)
         without = np.repeat(weights[None], len(rows), axis=0)
         without[np.arange(len(rows)), rows] = 0.0
-        start = np.repeat(theta[None], len(rows), axis=0)
-        samples, which = Samples(without, problem.target[None]), np.arange(len(rows), dtype=np.intp)
-        found = polish(problem, start, samples, which, kernel=kernel, tolerance=1e-8, steps=60)
+        batch = Batch(problem, kernel, without, problem.target[None])
+        found = polish(batch, np.repeat(theta[None], len(rows), axis=0), tolerance=1e-8, steps=60)
         scale, errors = _standard_errors(problem, theta, weights)
         if scale < PERFECT:
             break
         moves = np.abs(found.theta - theta) / errors
-        missed = np.abs(problem.target[rows] - problem.predicted(found.theta)[which, rows])
+        missed = np.abs(problem.target[rows] - problem.predicted(found.theta)[np.arange(len(rows)), rows])
         force = np.nan_to_num(moves.max(axis=1) * missed / scale)
         worst = int(np.argmax(force))
         if force[worst] < force_needed:
@@ -79,7 +78,7 @@ def _standard_errors(problem: Problem, theta: Array, weights: Array) -> tuple[fl
     """Scale of the middle residuals, which no outlier moves, and standard errors (F,) by the Fisher information."""
     used = weights > 0
     residuals = np.abs(problem.target - problem.predicted(theta[None])[0])[used]
-    spare = max(int(used.sum()) - len(theta), 1)
+    spare = max(int(used.sum()) - problem.n_free, 1)
     scale = 1.4826 * float(np.median(residuals)) * np.sqrt(used.sum() / spare)
     slopes = jacobian(problem, theta)[used]
     units = np.maximum(np.linalg.norm(slopes, axis=0), 1e-300)

@@ -6,11 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from isoflop.fitting.evaluation import Kernel, Point, Samples, evaluate
+from isoflop.fitting.evaluation import Batch, Point, evaluate
 from isoflop.fitting.problem import Array, Indices, Problem
 
-RESIDUAL_FLOOR = 1e-18
-"""Squared residual, per unit of weight, below which a fit counts as perfect."""
 ROUNDING = 1e-13
 """Relative difference of two sums that may be rounding alone; between such points the gradient decides."""
 SMALLEST_DAMPING = 1e-3
@@ -32,34 +30,26 @@ class Polished:
 
 
 def polish(
-    problem: Problem,
-    theta: Array,
-    samples: Samples,
-    which: Indices,
-    *,
-    kernel: Kernel,
-    delta: float | None = None,
-    tolerance: float = 1e-12,
-    steps: int = 100,
+    batch: Batch, theta: Array, *, delta: float | None = None, tolerance: float = 1e-12, steps: int = 100
 ) -> Polished:
-    """Newton from each row of `theta` (B, F) on problem `which[b]` of `samples`, until a step gains < `tolerance`.
+    """Newton from each row of `theta` (B, F), on the problem of a batch that it belongs to.
 
-    The step solves ((1 - d) Hessian + d majorant) step = -gradient with a damping d of its own for each start: 0 is
-    Newton, 1 re-weighted least squares, more is a shorter step of that. A step is taken only if the objective falls.
+    It goes on until a step would gain less than `tolerance` of the objective. The step solves
+    ((1 - d) Hessian + d majorant) step = -gradient with a damping d of its own for each start: 0 is Newton, 1 is
+    re-weighted least squares, more a shorter step of that. A step is taken only if the objective falls.
     """
-    delta = problem.penalty.delta if delta is None else delta
+    delta = batch.problem.penalty.delta if delta is None else delta
     with np.errstate(all="ignore"):  # where the law is not finite the objective is infinite, and no step leads there
-        return _polish(problem, theta, samples, which, (kernel, delta, tolerance, steps))
+        return _polish(batch, theta, (delta, tolerance, steps))
 
 
-def _polish(
-    problem: Problem, theta: Array, samples: Samples, which: Indices, how: tuple[Kernel, float, float, int]
-) -> Polished:
-    kernel, delta, tolerance, steps = how
+def _polish(batch: Batch, theta: Array, how: tuple[float, float, int]) -> Polished:
+    problem, which = batch.problem, batch.members(len(theta))
+    delta, tolerance, steps = how
     theta = np.clip(theta, problem.low, problem.high)
-    weights, _ = samples.rows(which)
-    floor = np.broadcast_to(RESIDUAL_FLOOR * weights.sum(axis=1), len(theta)).copy()
-    here = evaluate(problem, theta, samples, which, delta=delta, kernel=kernel)
+    weights, _ = batch.rows(which)
+    floor = np.broadcast_to(problem.perfect * weights.sum(axis=1), len(theta)).copy()
+    here = evaluate(batch, theta, which=which, delta=delta)
     theta = theta.copy()
     damping = np.zeros(len(theta))
     decrement, converged = np.full(len(theta), np.inf), np.zeros(len(theta), dtype=bool)
@@ -72,7 +62,7 @@ def _polish(
         scale = now.value + floor[active]
         decrement[active] = gain / scale
         trial = np.clip(theta[active] + step, problem.low, problem.high)
-        there = evaluate(problem, trial, samples, which[active], delta=delta, kernel=kernel)
+        there = evaluate(batch, trial, which=which[active], delta=delta)
         better = _is_better(there, now)
         good = (now.value - there.value) >= 0.25 * gain
         _write(here, active, now.where(better, there))
@@ -82,7 +72,7 @@ def _polish(
         damping[active] = _next_damping(damping[active], better, good)
         active = active[~finished & (damping[active] < 1e12)]
     gradient = np.where(_held(problem, theta, here.gradient), 0.0, here.gradient)
-    return Polished(theta, here.value, decrement, converged, gradient)
+    return Polished(theta, here.value, decrement, converged | (here.value <= floor), gradient)
 
 
 def _is_better(there: Point, now: Point) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
@@ -143,7 +133,7 @@ def _gain(step: Array, matrix: Array, now: Point) -> Array:
 def _held(problem: Problem, theta: Array, gradient: Array) -> np.ndarray[tuple[int, int], np.dtype[np.bool_]]:
     held: np.ndarray[tuple[int, int], np.dtype[np.bool_]]
     held = ((theta <= problem.low) & (gradient > 0)) | ((theta >= problem.high) & (gradient < 0))
-    return held
+    return held | ~problem.free
 
 
 def _next_damping(damping: Array, better: np.ndarray, good: np.ndarray) -> Array:

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from isoflop.fitting.evaluation import Kernel, Samples, evaluate, jacobian
+from isoflop.fitting.evaluation import Batch, Kernel, evaluate, jacobian
 from isoflop.fitting.newton import polish
 from isoflop.fitting.noise import Noise
 from isoflop.fitting.problem import Array, Indices, Problem
@@ -45,7 +45,7 @@ def default_scheme(clusters: Indices) -> Resample:
     return "cases" if groups == len(clusters) else "runs"
 
 
-def draw(problem: Problem, theta: Array, how: Resampling, noise: Noise, *, kernel: Kernel) -> Array:
+def draw(problem: Problem, theta: Array, *, how: Resampling, noise: Noise, kernel: Kernel) -> Array:
     """Optima of resampled problems, in coordinates: (draws, F). The same for the same seed on any machine."""
     if problem.n > LARGE:
         return _normal_draws(problem, theta, how, kernel)
@@ -53,10 +53,9 @@ def draw(problem: Problem, theta: Array, how: Resampling, noise: Noise, *, kerne
     found = []
     for batch, stream in enumerate(streams):
         size = min(BATCH, how.draws - batch * BATCH)
-        samples = _samples(problem, theta, how, noise, (size, np.random.default_rng(stream)))
-        start = np.repeat(theta[None], size, axis=0)
-        which = np.arange(size, dtype=np.intp)
-        found.append(polish(problem, start, samples, which, kernel=kernel, tolerance=TOLERANCE, steps=60).theta)
+        weights, targets = _sampled(problem, theta, how, noise, (size, np.random.default_rng(stream)))
+        one = Batch(problem, kernel, weights, targets)
+        found.append(polish(one, np.repeat(theta[None], size, axis=0), tolerance=TOLERANCE, steps=60).theta)
         if how.progress is not None:
             how.progress((batch + 1) / len(streams))
     return np.concatenate(found) if found else np.zeros((0, len(theta)))
@@ -67,10 +66,8 @@ def _normal_draws(problem: Problem, theta: Array, how: Resampling, kernel: Kerne
 
     g is the gradient of one cluster's part of the objective (White 1982; by cluster, Liang and Zeger 1986).
     """
-    samples = Samples(problem.weights[None], problem.target[None])
-    here = evaluate(
-        problem, theta[None], samples, np.zeros(1, dtype=np.intp), delta=problem.penalty.delta, kernel=kernel
-    )
+    one = Batch.of_one(problem, kernel)
+    here = evaluate(one, theta[None], which=one.members(1), delta=problem.penalty.delta)
     residuals = problem.target - problem.predicted(theta[None])[0]
     pull = np.clip(residuals, -problem.penalty.delta, problem.penalty.delta) * problem.weights
     pull = np.where(residuals > 0, problem.penalty.above, 1.0) * pull
@@ -80,6 +77,7 @@ def _normal_draws(problem: Problem, theta: Array, how: Resampling, kernel: Kerne
         np.add.at(sums, how.clusters, parts)
         parts = sums
     units = 1.0 / np.sqrt(np.maximum(np.diag(here.majorant[0]), 1e-300))
+    units = units * problem.free
     inverse = np.linalg.pinv(here.hessian[0] * units * units[:, None], rcond=1e-12, hermitian=True)
     covariance = inverse @ ((parts.T @ parts) * units * units[:, None]) @ inverse
     rng = np.random.default_rng(how.seed)
@@ -87,19 +85,20 @@ def _normal_draws(problem: Problem, theta: Array, how: Resampling, kernel: Kerne
     return np.clip(theta + deviations, problem.low, problem.high)
 
 
-def _samples(
+def _sampled(
     problem: Problem, theta: Array, how: Resampling, noise: Noise, batch: tuple[int, np.random.Generator]
-) -> Samples:
+) -> tuple[Array, Array]:
+    """(weights, targets) of a batch of resampled problems, each (size or 1, n)."""
     size, rng = batch
     n = problem.n
     if how.scheme in ("cases", "runs"):
         groups = np.arange(n) if how.scheme == "cases" else how.clusters
-        return Samples(_counts(rng, size, int(groups.max()) + 1)[:, groups] * problem.weights, problem.target[None])
+        return _counts(rng, size, int(groups.max()) + 1)[:, groups] * problem.weights, problem.target[None]
     fitted = problem.predicted(theta[None])[0]
     if how.scheme == "mixed":
         scale, ratio = (one[:, None] for one in noise.draw(size, rng))
         trunks = rng.standard_normal((size, int(how.clusters.max()) + 1))[:, how.clusters]
-        return Samples(problem.weights[None], fitted + scale * (rng.standard_normal((size, n)) + ratio * trunks))
+        return problem.weights[None], fitted + scale * (rng.standard_normal((size, n)) + ratio * trunks)
     residuals = (problem.target - fitted) / np.sqrt(1 - leverage(problem, theta))
     if how.scheme == "residuals":
         centred = residuals - residuals.mean()
@@ -107,9 +106,9 @@ def _samples(
         # kink (Huber with a small delta) jump between the same few runs and vary too little.
         width = residuals.std() * n**-0.2
         drawn = centred[rng.integers(0, n, (size, n))] + width * rng.standard_normal((size, n))
-        return Samples(problem.weights[None], fitted + drawn)
+        return problem.weights[None], fitted + drawn
     signs = rng.integers(0, 2, (size, n)) * 2.0 - 1.0
-    return Samples(problem.weights[None], fitted + residuals * signs / np.sqrt(1 - leverage(problem, theta)))
+    return problem.weights[None], fitted + residuals * signs / np.sqrt(1 - leverage(problem, theta))
 
 
 def leverage(problem: Problem, theta: Array) -> Array:

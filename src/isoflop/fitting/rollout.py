@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from isoflop.fitting.evaluation import Kernel, Samples, jacobian
+from isoflop.fitting.evaluation import Batch, Kernel, jacobian
+from isoflop.fitting.influence import PERFECT
 from isoflop.fitting.newton import polish
 from isoflop.fitting.problem import Array, Indices, Problem
 
@@ -31,18 +32,17 @@ def misfit_factor(
     factor is what their 90 % quantile has of that.
     """
     size = size_of_runs(problem)
-    if size is None or not noise[0] > 0:
-        return 1.0
+    if size is None or not noise[0] > PERFECT:
+        return 1.0  # there is no noise to compare with but rounding
     order = np.argsort(size, kind="stable")
-    cuts = _cuts(size[order], len(theta))
+    cuts = _cuts(size[order], problem.n_free)
     if not cuts:
         return 1.0
     keep = np.zeros((len(cuts), problem.n))
     for row, cut in zip(keep, cuts, strict=True):
         row[order[:cut]] = problem.weights[order[:cut]]
-    which = np.arange(len(cuts), dtype=np.intp)
-    start = np.repeat(theta[None], len(cuts), axis=0)
-    found = polish(problem, start, Samples(keep, problem.target[None]), which, kernel=kernel, tolerance=1e-8, steps=60)
+    batch = Batch(problem, kernel, keep, problem.target[None])
+    found = polish(batch, np.repeat(theta[None], len(cuts), axis=0), tolerance=1e-8, steps=60)
     errors = problem.target - problem.predicted(found.theta)
     slopes = jacobian(problem, theta)
     ratios = [

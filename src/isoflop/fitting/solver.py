@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from isoflop.errors import UserError
-from isoflop.fitting.evaluation import Kernel, Samples
+from isoflop.fitting.evaluation import Batch, Kernel
 from isoflop.fitting.newton import Polished, polish
 from isoflop.fitting.problem import Array, Problem
 from isoflop.fitting.scan import scan
+from isoflop.laws import Law
 
 AGREE = 1e-9
 """Relative difference of the objective below which two polishes have found the same optimum."""
@@ -33,7 +34,7 @@ class Certificate:
     polishes: int
     """Starts from which Newton was run."""
     agree: int
-    """How many of those ended at the best objective (within 1e-9 of it, relative)."""
+    """How many of those ended at the best objective (within 1e-9 of it, relative, or through every run as it does)."""
     converged: bool
     """Whether the best one met the tolerance."""
     gradient_norm: float
@@ -53,20 +54,24 @@ class Solution:
 
 def default_starts(problem: Problem) -> int:
     """How many points to scan: 128 times their number squared for q that enter nonlinearly, 128 to 4,096."""
-    nonlinear = len(problem.law.names) - len(problem.law.linear)
-    return int(np.clip(128 * nonlinear**2, 128, 4096))
+    return int(np.clip(128 * _n_nonlinear(problem.law) ** 2, 128, 4096))
+
+
+def _n_nonlinear(law: Law) -> int:
+    return sum(one.name not in law.linear and not one.held for one in law.parameters)
 
 
 def solve(problem: Problem, kernel: Kernel, *, starts: int | None = None) -> Solution:
-    """The global optimum of `problem`; looks four times harder, up to three times, while polishes do not agree.
+    """The global optimum of `problem`, from the best of so many points of its ranges.
 
-    Raises `UserError` where the law is finite at no point of its ranges.
+    Without `starts` it looks four times harder, up to three times, while fewer than three polishes agree. Raises
+    `UserError` where the law is finite at no point of its ranges.
     """
     count = default_starts(problem) if starts is None else starts
-    nonlinear = len(problem.law.names) - len(problem.law.linear)
+    nonlinear = _n_nonlinear(problem.law)
     wanted = min(count, 8 * max(1, nonlinear // 2))
     found = _from_scan(problem, kernel, count, wanted)
-    for _ in range(MOST_ROUNDS if nonlinear else 0):
+    for _ in range(MOST_ROUNDS if nonlinear and starts is None else 0):
         if _agreeing(problem, found.value, NEARLY) >= min(ENOUGH_AGREE, len(found.value)):
             break
         count, wanted = min(4 * count, MOST_STARTS), min(4 * wanted, MOST_POLISHES)
@@ -80,7 +85,7 @@ def solve(problem: Problem, kernel: Kernel, *, starts: int | None = None) -> Sol
         polishes=len(found.value),
         agree=_agreeing(problem, found.value, AGREE),
         converged=bool(found.converged[best]),
-        gradient_norm=float(np.linalg.norm(gradient) / value) if value > 0 else 0.0,
+        gradient_norm=float(np.linalg.norm(gradient) / value) if value > _perfect(problem) else 0.0,
         next_best=float(others.min()) * scale if len(others) else None,
     )
     return Solution(theta, value * scale, certificate)
@@ -97,7 +102,11 @@ def _from_scan(problem: Problem, kernel: Kernel, count: int, wanted: int) -> Pol
 
 
 def _slack(problem: Problem, value: float, share: float) -> float:
-    return share * (abs(value) + 1e-15 * float(problem.weights.sum()))
+    return share * value if value > _perfect(problem) else _perfect(problem)
+
+
+def _perfect(problem: Problem) -> float:
+    return problem.perfect * float(problem.weights.sum())
 
 
 def _agreeing(problem: Problem, values: Array, share: float) -> int:
@@ -117,17 +126,15 @@ def _joined(first: Polished, second: Polished) -> Polished:
 
 def polish_one(problem: Problem, theta: Array, kernel: Kernel, *, tolerance: float = 1e-13) -> Polished:
     """Newton from each row of `theta` on the problem itself; a narrow penalty is approached through wider ones."""
-    samples = Samples(problem.weights[None], problem.target[None])
-    which = np.zeros(len(theta), dtype=np.intp)
+    batch = Batch.of_one(problem, kernel)
     for delta in _widths(problem, theta):
-        theta = polish(problem, theta, samples, which, kernel=kernel, delta=delta, tolerance=1e-3, steps=15).theta
-    return polish(problem, theta, samples, which, kernel=kernel, tolerance=tolerance, steps=200)
+        theta = polish(batch, theta, delta=delta, tolerance=1e-3, steps=15).theta
+    return polish(batch, theta, tolerance=tolerance, steps=200)
 
 
 def _last_steps(problem: Problem, theta: Array, kernel: Kernel) -> tuple[Array, Array]:
     """(coordinates, gradient) after Newton has gone as far as rounding lets it."""
-    samples = Samples(problem.weights[None], problem.target[None])
-    end = polish(problem, theta[None], samples, np.zeros(1, dtype=np.intp), kernel=kernel, tolerance=1e-20, steps=8)
+    end = polish(Batch.of_one(problem, kernel), theta[None], tolerance=1e-20, steps=8)
     return end.theta[0], end.gradient[0]
 
 

@@ -9,9 +9,10 @@ from typing import Literal
 
 from isoflop.laws.parsing import Binary, Call, Name, Negative, Node, Number, names_in
 
-Role = Literal["floor", "coefficient", "slope", "exponent", "scale", "shape"]
+Role = Literal["floor", "coefficient", "slope", "exponent", "scale", "location", "shape"]
 """floor: added on its own, E; coefficient: multiplies a term with other parameters in it, A; slope: multiplies a term
-without any; exponent: in a power; scale: stands in a ratio with variables, R in exp(-x / R); shape: any other."""
+without any; exponent: in a power; scale: stands in a ratio with variables, R in exp(-x / R); location: is subtracted
+from variables, m in (log(x) - m)**2; shape: any other."""
 
 MAX_EXPONENT = 3.0
 DEFAULT_RANGES: dict[Role, tuple[float, float]] = {
@@ -20,6 +21,7 @@ DEFAULT_RANGES: dict[Role, tuple[float, float]] = {
     "slope": (-math.inf, math.inf),
     "exponent": (0.0, MAX_EXPONENT),
     "scale": (0.0, math.inf),
+    "location": (-math.inf, math.inf),
     "shape": (0.0, math.inf),
 }
 _NOT_LINEAR = 99
@@ -33,7 +35,7 @@ class Part:
     low: float
     high: float
     companion: Node | None = None
-    """For a scale: the expression of variables that it is compared with, so that data say how large it may be."""
+    """For a scale or location: the expression of variables that it is compared with, so that data say where it is."""
 
 
 def linear_parameters(node: Node, parameters: Collection[str]) -> tuple[str, ...]:
@@ -154,6 +156,9 @@ def _nonlinear_part(node: Node, name: str, parameters: Collection[str]) -> Part:
         if _has(power.right, {name}):
             rises_freely = isinstance(power.left, Name) and not _falls(node, power)
             return Part("exponent", -MAX_EXPONENT if rises_freely else 0.0, MAX_EXPONENT)
+    compared = _compared(node, name, parameters)
+    if compared is not None:
+        return _part("location", compared)
     companion = _companion(node, name, parameters)
     return _part("shape") if companion is None else _part("scale", companion)
 
@@ -184,6 +189,16 @@ def _falls(node: Node, power: Binary) -> bool:
     return isinstance(node, Call) and any(_falls(one, power) for one in node.arguments)
 
 
+def _compared(node: Node, name: str, parameters: Collection[str]) -> Node | None:
+    """The expression of variables alone that `name` is subtracted from, or that is subtracted from it."""
+    if isinstance(node, Binary) and node.operator == "-":
+        for one, other in ((node.left, node.right), (node.right, node.left)):
+            if isinstance(one, Name) and one.name == name and _has_variable(other, parameters):
+                return None if _has(other, parameters) else other
+    found = (_compared(child, name, parameters) for child in _children(node))
+    return next((one for one in found if one is not None), None)
+
+
 def _companion(node: Node, name: str, parameters: Collection[str]) -> Node | None:
     """The variables that share a product or quotient with `name`, arranged to have its dimension."""
     if isinstance(node, Binary) and node.operator in ("*", "/"):
@@ -192,15 +207,16 @@ def _companion(node: Node, name: str, parameters: Collection[str]) -> Node | Non
         others = [(f, p) for f, p in factors if _has_variable(f, parameters) and not _has(f, parameters)]
         if own and others:
             return _product_of([(factor, -power * own[0]) for factor, power in others])
-    children: tuple[Node, ...] = ()
-    if isinstance(node, Binary):
-        children = (node.left, node.right)
-    elif isinstance(node, Negative):
-        children = (node.operand,)
-    elif isinstance(node, Call):
-        children = node.arguments
-    found = (_companion(child, name, parameters) for child in children)
+    found = (_companion(child, name, parameters) for child in _children(node))
     return next((one for one in found if one is not None), None)
+
+
+def _children(node: Node) -> tuple[Node, ...]:
+    if isinstance(node, Binary):
+        return (node.left, node.right)
+    if isinstance(node, Negative):
+        return (node.operand,)
+    return node.arguments if isinstance(node, Call) else ()
 
 
 def _has_variable(node: Node, parameters: Collection[str]) -> bool:

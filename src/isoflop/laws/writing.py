@@ -97,8 +97,9 @@ def _write(node: Node, name_text: Callable[[Name], str]) -> str:
 
 def _bracketed(node: Node, at_least: int, name_text: Callable[[Name], str]) -> str:
     text = _write(node, name_text)
-    # A name may stand for a negative number here, which binds no tighter than any other minus.
-    return f"({text})" if binding(node) < at_least or (text.startswith("-") and at_least > _NEGATIVE) else text
+    # A name may stand for a negative number here, which needs brackets everywhere but in front and in an exponent.
+    negative = isinstance(node, Name) and text.startswith("-") and at_least not in (_BINDING["+"], _NEGATIVE)
+    return f"({text})" if binding(node) < at_least or negative else text
 
 
 def _latex(node: Node) -> str:

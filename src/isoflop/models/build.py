@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from isoflop.models.decoder import Decoder
 from isoflop.models.encoder import Encoder
 from isoflop.models.encoder_decoder import EncoderDecoder
+from isoflop.models.folding import WeightRule, weight_rules
 from isoflop.models.model import Model
-from isoflop.models.parametrization import Parametrization, WeightRule, logit_scale, weight_rule
+from isoflop.models.parametrization import Parametrization, logit_scale
 from isoflop.shapes import ModelShape, Stack
 
 STACKS: Mapping[Stack, Callable[..., Model]] = {
@@ -31,10 +32,8 @@ def build_model(
     `seed` and the weight's name, so that what one weight starts from depends on no other.
     """
     model = STACKS[shape.stack](shape, logit_scale=logit_scale(shape, table))
-    rules = {
-        name: weight_rule(name, shape=shape, base=base, table=table, fan_in=parameter.shape[-1])
-        for name, parameter in model.named_parameters()
-    }
+    sizes = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
+    rules = weight_rules(sizes, table, shape=shape, base=base)
     for name, parameter in model.named_parameters():
         draw_weight(name, parameter, rule=rules[name], seed=seed)
     return model, rules

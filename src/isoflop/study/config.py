@@ -5,12 +5,13 @@ from __future__ import annotations
 import difflib
 import math
 import tomllib
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from isoflop.data import CorpusConfig, TokenizerConfig
 from isoflop.errors import UserError
+from isoflop.executors import Resources
 from isoflop.planning import Family, LadderConfig
 from isoflop.shapes import FeedForward
 
@@ -81,6 +82,7 @@ class StudyConfig:
     ladder: LadderConfig = field(default_factory=LadderConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     budget: BudgetConfig = field(default_factory=BudgetConfig)
+    machines: Resources = field(default_factory=Resources)
     seed: int = 0
     device: Literal["cpu", "cuda"] = "cpu"
 
@@ -91,7 +93,10 @@ class StudyConfig:
 
 
 def read_config(path: Path) -> StudyConfig:
-    """Read a study file. Raises `UserError` that names the key for anything unknown or of the wrong type."""
+    """Read a study file, or a plan (`isoflop plan --out`) whose run then is the study's target.
+
+    Raises `UserError` that names the key for anything unknown or of the wrong type.
+    """
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -100,7 +105,9 @@ def read_config(path: Path) -> StudyConfig:
         raise UserError(f"The study file {path} is not UTF-8 text (byte {error.start}).") from error
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"The study file {path} is not valid TOML: {error}.") from error
-    return config_from_dict(content, source=str(path))
+    from isoflop.study.planned import config_from_plan, is_plan  # which needs this module's types
+
+    return (config_from_plan if is_plan(content) else config_from_dict)(content, source=str(path))
 
 
 def config_from_dict(content: dict[str, Any], *, source: str) -> StudyConfig:
@@ -126,7 +133,7 @@ def _refuse_unknown(kind: Any, content: dict[str, Any], source: str, prefix: str
             near = difflib.get_close_matches(key, known, n=1)
             hint = f"did you mean {prefix}{near[0]}?" if near else f"known here: {', '.join(known)}."
             raise UserError(f"{source}: unknown key {prefix}{key}; {hint}")
-        if isinstance(known[key], type):
+        if is_dataclass(known[key]):
             if not isinstance(value, dict):
                 raise UserError(f"{source}: {key} is a section: write [{key}] and its keys below it.")
             _refuse_unknown(known[key], value, source, f"{key}.")
@@ -172,9 +179,17 @@ replicates = {config.ladder.replicates}            # seeds of each rung: the noi
 target_replicates = {config.ladder.target_replicates}     # seeds of the target, whose mean loss is "measured"
 cooldown_fraction = {config.ladder.cooldown_fraction}   # the last part of each run, where the rate decays to zero
 
+[machines]                # what each run gets, on this machine or with --on ray or --on slurm
+cpus = {config.machines.cpus}
+gpus = {config.machines.gpus}
+# memory_gb = 16          # for SLURM, as the rest
+minutes = {config.machines.minutes}
+at_once = {config.machines.at_once}              # jobs that run at a time
+# sbatch = {{ partition = "NAME", account = "NAME" }}
+
 [train]
 warmup_share = {config.train.warmup_share}       # of the shortest run; every run warms up for as many steps
-weight_decay = {config.train.weight_decay}        # independent: the share of a hidden weight that each step takes away
+weight_decay = {config.train.weight_decay}        # independent: the share of a matrix that each step takes away
 clip = {config.train.clip}                # largest gradient norm
 valid_sequences = {config.train.valid_sequences}    # validation sequences, the same for every run
 """

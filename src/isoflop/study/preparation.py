@@ -9,10 +9,10 @@ from pathlib import Path
 
 from isoflop.data import TokenData, prepare_tokens
 from isoflop.errors import UserError
+from isoflop.executors import cores
 from isoflop.planning import Ladder, plan_ladder
 from isoflop.study.config import DEFAULT_FLOPS, StudyConfig
 from isoflop.study.jobs import JobMaker, calibration_shapes
-from isoflop.study.workers import cores
 from isoflop.training import Speed, measure_speed
 
 MOST_EPOCHS = 4.0

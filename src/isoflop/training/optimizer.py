@@ -15,7 +15,8 @@ from isoflop.models import WeightRule
 @dataclass(frozen=True)
 class OptimizerConfig:
     """`lr` is the parametrisation's global rate η; `weight_decay` is independent: each step takes away that share of
-    a hidden weight times the schedule, whatever the rate (Loshchilov & Hutter 2019, arXiv 1711.05101).
+    every matrix (not of gains and biases) times the schedule, whatever the rate (Loshchilov & Hutter 2019, arXiv
+    1711.05101).
 
     `beta2` 0.95 is the usual choice for language models since Brown et al. 2020 (arXiv 2005.14165, appendix B).
     """
@@ -42,7 +43,7 @@ def build_optimizer(model: nn.Module, rules: dict[str, WeightRule], config: Opti
     groups = []
     for rule, parameters in members.items():
         peak = config.lr * rule.lr_factor
-        decay = config.weight_decay / peak if rule.role == "hidden" else 0.0
+        decay = config.weight_decay / peak if rule.decays else 0.0
         groups.append(
             {
                 "params": parameters,

@@ -9,7 +9,7 @@ to 2.1 %. And laws are averaged, because the one that carried on the tail best o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -109,7 +109,9 @@ def extend(x: Array, loss: Array, laws: Sequence[str] = AUTO) -> Extension:
 
 def _fitted(law: Law, x: Array, loss: Array, unit: float) -> dict[str, float]:
     """The law's values for x in units of `unit`, rows counting in proportion to x."""
-    problem = build_problem(law, Runs({"x": x / unit, "loss": loss}), "loss", Huber(), "log", x / x.max())
+    runs = Runs({"x": x / unit, "loss": loss})
+    problem = build_problem(law, runs, target="loss", objective=Huber(), space="log")
+    problem = replace(problem, weights=x / x.max())
     solution = solve(problem, kernel_for(problem, 0), starts=STARTS)
     return dict(zip(problem.names, problem.values(solution.theta[None])[0].tolist(), strict=True))
 

@@ -146,9 +146,14 @@ def roll(
 
 
 def named_laws(laws: Sequence[Law | str] | Law | str) -> Mapping[str, Law]:
-    """The laws by the name that the user gave, or by formula. Raises `UserError` where there is none."""
-    several = [laws] if isinstance(laws, (Law, str)) else list(laws)
-    found = {one if isinstance(one, str) else one.formula: law_of(one) for one in several}
+    """The laws by the name that the user gave, or by formula (with its ranges, where that tells two apart).
+
+    Raises `UserError` where there is none.
+    """
+    found: dict[str, Law] = {}
+    for one in [laws] if isinstance(laws, (Law, str)) else laws:
+        name, law = one if isinstance(one, str) else one.formula, law_of(one)
+        found[name if found.get(name, law) == law else str(law)] = law
     if not found:
         raise UserError("No law is given: name at least one, such as chinchilla.")
     return found
