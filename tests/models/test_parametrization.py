@@ -7,7 +7,9 @@ import math
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from isoflop.cli.app import app
 from isoflop.errors import UserError
 from isoflop.models import PARAMETRIZATIONS, build_model, parametrization
 from isoflop.models.folding import weight_rule
@@ -100,3 +102,9 @@ def test_impossible_settings_are_refused() -> None:
         completep(2.0)
     with pytest.raises(UserError, match=r"between 0\.5 and 1"):
         umup(depth_exponent=0.0)
+
+
+def test_the_verb_prints_the_page() -> None:
+    done = CliRunner().invoke(app, ["parametrizations"])
+    assert done.exit_code == 0
+    assert done.stdout == parametrization_page()

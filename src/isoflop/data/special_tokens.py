@@ -40,7 +40,8 @@ class Vocabulary:
         is no text): it is what stands between two spaces, with its punctuation.
         """
         size, end = tokenizer.get_vocab_size(), tokenizer.token_to_id(END_OF_DOCUMENT)
-        starts = np.array([tokenizer.id_to_token(number)[:1] in WHITE_SPACE for number in range(size)])
+        assert end is not None
+        starts = np.array([(tokenizer.id_to_token(number) or "")[:1] in WHITE_SPACE for number in range(size)])
         return cls(size, end, specials, starts)
 
     @property

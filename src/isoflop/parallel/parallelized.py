@@ -73,6 +73,21 @@ class Parallelized(nn.Module):
             add_up(self.partial, self.groups.tensor)
         return loss
 
+    def whole_weights(self) -> dict[str, Tensor] | None:
+        """Every whole weight, put together on the first process from the boxes of all; None on the others."""
+        world, rank = dist.get_world_size(), dist.get_rank()
+        mine = [(h.name, h.whole, [(box, box.of(h.part).cpu().clone()) for box in h.boxes()]) for h in self.holdings]
+        everywhere: list[Any] | None = [None] * world if rank == 0 else None
+        dist.gather_object(mine, everywhere)
+        if everywhere is None:
+            return None
+        weights: dict[str, Tensor] = {}
+        for name, size, boxes in (entry for held in everywhere for entry in held):
+            whole = weights.setdefault(name, torch.full(size, torch.nan))
+            for box, numbers in boxes:
+                box.of_whole(whole).copy_(numbers)
+        return weights
+
     @torch.no_grad()
     def loss(self, batch: Batch) -> float:
         """The mean loss of the global `batch` in nats per predicted token, without learning."""

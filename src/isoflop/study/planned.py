@@ -9,12 +9,12 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from isoflop.data import CorpusConfig, TokenizerConfig
 from isoflop.errors import UserError
+from isoflop.executors import cores
 from isoflop.planning import Family, Ladder, plan_ladder
 from isoflop.planning.hardware import hardware
 from isoflop.planning.plan_file import SCHEMA
 from isoflop.shapes import ModelShape, matmul_params
 from isoflop.study.config import BudgetConfig, ModelConfig, StudyConfig, TrainConfig
-from isoflop.study.workers import cores
 
 MOST_DAYS = 30.0
 """A study that would take longer on one machine is refused: it was planned for a larger one."""

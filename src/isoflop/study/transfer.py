@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from isoflop.data import CorpusConfig, TokenizerConfig, prepare_tokens
+from isoflop.data.tokens import cache_folder
 from isoflop.errors import UserError
 from isoflop.executors import LocalExecutor
 from isoflop.files import write_json
@@ -19,7 +20,6 @@ from isoflop.models import parametrization
 from isoflop.planning.ladder import FFN_STEP, SWIGLU_RATIO
 from isoflop.runs import Run
 from isoflop.shapes import ModelShape
-from isoflop.study.preparation import cache_folder
 from isoflop.study.rate import best_rate, next_rate
 from isoflop.study.trunks import train_trunks
 from isoflop.training import OptimizerConfig, Schedule, TrunkJob
@@ -28,7 +28,7 @@ from isoflop.training.record import hardware, versions
 LARGEST_MOVE = 1.0
 """Factor-2 steps that the best rate of a parametrisation may move and still be called transferred."""
 START_RATES: Mapping[str, tuple[float, ...]] = {
-    "sp": tuple(2.0**k for k in range(-9, -2)),
+    "sp": tuple(2.0**k for k in range(-9, -3)),
     "mup": tuple(2.0**k for k in range(-7, -2)),
     "u-mup": tuple(2.0**k for k in range(-3, 4)),
     "completep": tuple(2.0**k for k in range(-7, -2)),
