@@ -40,7 +40,7 @@ class Parallelized(nn.Module):
         schedule: Any = None,
     ) -> None:
         super().__init__()
-        self.parts = nn.ModuleList(parts)
+        self.parts, self._parts = nn.ModuleList(parts), list(parts)
         self.holdings, self.groups, self.method, self.schedule = list(holdings), groups, method, schedule
         self.partial = list(partial)
         self.entry: nn.Module = parts[0]
@@ -52,7 +52,7 @@ class Parallelized(nn.Module):
                 parts[0],
                 process_group=groups.averaged,
                 init_sync=False,
-                find_unused_parameters=parts[0].model.shape.pooler,  # only batches of pairs use it
+                find_unused_parameters=bool(parts[0].model.shape.pooler),  # type: ignore[union-attr]  # only pairs use it
             )
 
     def named_parameters(self, *_args: Any, **_named: Any) -> Iterator[tuple[str, nn.Parameter]]:
@@ -98,7 +98,7 @@ class Parallelized(nn.Module):
         return clip_gradients(self.holdings, self.groups, most=most)
 
     def _work(self, batch: Batch, *, learn: bool) -> float:
-        for part in self.parts:  # gradients will be averaged over ranks, so each rank's sum counts that many times
+        for part in self._parts:  # gradients will be averaged over ranks, so each rank's sum counts that many times
             part.per_target = self.groups.averaged_over / max(1, predicted_tokens(batch))
             part.per_pair = self.groups.averaged_over / len(batch.inputs)
         own = own_portion(batch, self.groups).to(self.device)
@@ -138,8 +138,9 @@ class Parallelized(nn.Module):
     def _staged(self, own: Batch, learn: bool) -> list[Tensor]:
         groups, losses = self.groups, list[Tensor]()
         if not learn:
-            parts, pieces = list(self.parts), self._pieces(own)
-            return forward_only(parts, pieces, mesh=groups.mesh, method=self.method, group=groups.pipeline)  # type: ignore[arg-type]
+            return forward_only(
+                self._parts, self._pieces(own), mesh=groups.mesh, method=self.method, group=groups.pipeline
+            )
         first = (own.inputs,) if groups.pipeline.rank() == 0 else ()
         self.schedule.step(*first, target=own.targets, losses=losses, return_outputs=False, **other_fields(own))
         return losses
