@@ -38,14 +38,13 @@ def loss_parts(model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor | None]:
     `head` is not asked for its logits: they are made and used some rows at a time.
     """
     with precision_of(model, batch.inputs.device):
-        head = _linear_head(model, batch.inputs.device)
+        head, targets_N = _linear_head(model, batch.inputs.device), batch.targets.flatten()
         if head is None:
-            return F.cross_entropy(model(batch).flatten(0, 1).float(), batch.targets.flatten()), None
+            return F.cross_entropy(model(batch).flatten(0, 1).float(), targets_N), None
         if batch.order is None:
-            features_BTD = cast(Model, model).features(batch)
-            return mean_cross_entropy(features_BTD.flatten(0, 1), head, batch.targets.flatten()), None
+            return mean_cross_entropy(cast(Model, model).features(batch).flatten(0, 1), head, targets_N), None
         features_BTD, pairs_B2 = cast(Encoder, model).features_and_pair_logits(batch)
-        tokens = mean_cross_entropy(features_BTD.flatten(0, 1), head, batch.targets.flatten())
+        tokens = mean_cross_entropy(features_BTD.flatten(0, 1), head, targets_N)
         return tokens, F.cross_entropy(pairs_B2.float(), batch.order)
 
 
