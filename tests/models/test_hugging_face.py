@@ -45,7 +45,7 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory, tokenizer: Path) -> Path:
     folder = tmp_path_factory.mktemp("checkpoint")
-    to_hugging_face(trained(SHAPE, "u-mup"), folder, parametrization="u-mup", tokenizer=tokenizer)
+    to_hugging_face(trained(SHAPE, "u-mup"), folder, tokenizer=tokenizer)
     return folder
 
 
@@ -88,7 +88,7 @@ def test_neither_way_needs_transformers(tmp_path: Path, checkpoint: Path) -> Non
     script = (
         "import sys\nfrom pathlib import Path\nfrom isoflop.models import from_hugging_face, to_hugging_face\n"
         f"model, info = from_hugging_face(Path({str(checkpoint)!r}))\n"
-        f"to_hugging_face(model, Path({str(tmp_path)!r}), parametrization='sp', tokenizer=info.tokenizer)\n"
+        f"to_hugging_face(model, Path({str(tmp_path)!r}), tokenizer=info.tokenizer)\n"
         "assert 'transformers' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", script], check=True, env={**os.environ, "PYTHONPATH": str(SOURCE)})

@@ -61,11 +61,11 @@ KINDS = {
 def test_logits_are_equal_in_transformers_and_after_coming_back(tmp_path: Path, kind: str, name: str) -> None:
     shape, wanted = dataclasses.replace(SHAPE, **KINDS[kind][0]), KINDS[kind][1]
     ours = trained(shape, name)
-    to_hugging_face(ours, tmp_path, parametrization=name)
+    to_hugging_face(ours, tmp_path)
     theirs = their_model(tmp_path, AutoModelForPreTraining if shape.pooler else AutoModelForMaskedLM)
     assert type(theirs).__name__ == wanted
     assert_same_logits(ours, theirs, shape)
-    again = there_and_back(ours, name, tmp_path)
+    again = there_and_back(ours, tmp_path)
     assert_same_logits(again, theirs, shape)
     if shape.pooler:
         batch = a_batch(shape, seed=9)
@@ -120,11 +120,11 @@ REFUSED = {
 def test_the_switch_that_no_class_has_is_named(tmp_path: Path, words: str) -> None:
     shape = dataclasses.replace(SHAPE, **REFUSED[words])
     with pytest.raises(UserError, match=words):
-        to_hugging_face(trained(shape, "sp"), tmp_path, parametrization="sp")
+        to_hugging_face(trained(shape, "sp"), tmp_path)
 
 
 def test_a_feature_that_no_model_here_has_is_named(tmp_path: Path) -> None:
-    to_hugging_face(trained(SHAPE, "sp"), tmp_path, parametrization="sp")
+    to_hugging_face(trained(SHAPE, "sp"), tmp_path)
     path = tmp_path / "config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "position_embedding_type": "relative_key"}))
     with pytest.raises(UserError, match="position_embedding_type 'relative_key'"):

@@ -25,6 +25,6 @@ def export_model(
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise UserError(f"{target} is there already: delete it, or choose another folder with --out.")
     model, info = load_model(folder)
-    stock = to_hugging_face(model, target, parametrization=info.parametrization, tokenizer=info.tokenizer)
+    stock = to_hugging_face(model, target, tokenizer=info.tokenizer)
     tokenizer = "with its tokenizer" if info.tokenizer else "without a tokenizer, since the model has none"
     print(f"{target}: {stock.name}, {sum(weight.numel() for weight in model.parameters()):,} parameters, {tokenizer}")

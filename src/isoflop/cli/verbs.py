@@ -19,6 +19,7 @@ VERBS: tuple[str, ...] = (
     "reproduce_verb",
     "laws_verb",
     "plan_verb",
+    "train_verb",
     "report_verb",
     "export_verb",
     "import_verb",

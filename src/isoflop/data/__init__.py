@@ -7,7 +7,7 @@ from isoflop.data.objectives import OBJECTIVES, Objective, Source, objective, va
 from isoflop.data.sentence_pairs import SentencePairBatches
 from isoflop.data.spans import SpanBatches, SpanCorruption
 from isoflop.data.special_tokens import Vocabulary, with_special_tokens
-from isoflop.data.tokens import TokenData, TokenizerConfig, load_tokens, prepare_tokens
+from isoflop.data.tokens import TokenData, TokenizerConfig, cache_folder, load_tokens, prepare_tokens
 from isoflop.data.translation import PairBatches, encode_pairs, read_pairs
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "TokenData",
     "TokenizerConfig",
     "Vocabulary",
+    "cache_folder",
     "encode_pairs",
     "load_tokens",
     "objective",

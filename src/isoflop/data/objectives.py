@@ -15,8 +15,7 @@ from isoflop.data.special_tokens import BERT_TOKENS, PAD, Vocabulary, sentinels
 from isoflop.data.translation import EncodedPair, PairBatches
 from isoflop.errors import UserError
 from isoflop.models import Batch
-from isoflop.shapes import ModelShape
-from isoflop.shapes.model_shape import Stack
+from isoflop.shapes import ModelShape, Stack
 
 
 class Loader(Protocol):

@@ -1,6 +1,6 @@
 """Where pieces of work run: this machine, a Ray cluster, SLURM. Knows nothing of what the work is."""
 
-from isoflop.executors.lease import FOREVER, Held, hold
+from isoflop.executors.lease import FOREVER, Held, alone, hold
 from isoflop.executors.local import LocalExecutor, cores
 from isoflop.executors.ray import RayExecutor
 from isoflop.executors.slurm import SlurmExecutor
@@ -16,6 +16,7 @@ __all__ = [
     "SlurmExecutor",
     "Task",
     "TaskEvent",
+    "alone",
     "cores",
     "hold",
     "perform",

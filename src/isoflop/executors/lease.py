@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from isoflop.errors import MachineError
+from isoflop.errors import MachineError, UserError
 
 BEAT_EVERY = 3.0
 DEAD_AFTER = 20.0
@@ -116,6 +116,29 @@ def hold(folder: Path, *, wait: float = 0.0, remove: bool = False) -> Iterator[L
         yield lease
     finally:
         lease.release(remove=remove)
+
+
+@contextmanager
+def alone(folder: Path, *, what: str) -> Iterator[None]:
+    """Hold `folder`, made where it is missing, for `what` ("the study"), on all machines that share its storage.
+
+    Raises `UserError` where it can't be written or another process holds it. A folder in which nothing was written is
+    taken away again.
+    """
+    try:
+        with hold(folder / ".lock", remove=True):
+            yield
+    except Held as error:
+        raise UserError(
+            f"Another process runs {what} in {folder} ({error}): wait for it, or choose another --out."
+        ) from error
+    except (PermissionError, NotADirectoryError, FileExistsError) as error:
+        raise UserError(
+            f"The folder {folder} can't be written ({error.strerror}): choose another with --out."
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):  # there is something in it
+            folder.rmdir()
 
 
 def _taken(folder: Path, wait: float) -> Lease:

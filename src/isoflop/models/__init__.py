@@ -1,7 +1,7 @@
 """Transformers and their parametrisations. Knows nothing of devices or processes."""
 
 from isoflop.models.batch import IGNORED, PADDING, Batch
-from isoflop.models.build import build_model
+from isoflop.models.build import build_model, draw_weight
 from isoflop.models.decoder import Decoder
 from isoflop.models.encoder import Encoder
 from isoflop.models.encoder_decoder import EncoderDecoder
@@ -24,6 +24,7 @@ __all__ = [
     "Parametrization",
     "WeightRule",
     "build_model",
+    "draw_weight",
     "from_hugging_face",
     "load_model",
     "parametrization",

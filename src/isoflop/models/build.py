@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from isoflop.models.decoder import Decoder
 from isoflop.models.encoder import Encoder
@@ -35,11 +35,12 @@ def build_model(
     sizes = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
     rules = weight_rules(sizes, table, shape=shape, base=base)
     for name, parameter in model.named_parameters():
-        rule = rules[name]
-        nn.init.normal_(parameter, rule.init_mean, rule.init_std, generator=_generator(seed, name))
+        draw_weight(name, parameter, rule=rules[name], seed=seed)
     return model, rules
 
 
-def _generator(seed: int, name: str) -> torch.Generator:
+def draw_weight(name: str, weight: Tensor, *, rule: WeightRule, seed: int) -> Tensor:
+    """Give `weight`, the whole weight called `name`, its first values; returns it."""
     digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
+    generator = torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
+    return nn.init.normal_(weight, rule.init_mean, rule.init_std, generator=generator)

@@ -48,12 +48,13 @@ def clean(raw: RawTable, mapping: str | Mapping[str, str] | None, where: Where) 
     notes.extend(_leave_out_empty(columns))
     _require_loss(columns, raw.source)
     notes.extend(_complete(columns))
-    usable, note = _usable(columns, rows, raw.source)
-    notes.extend(note)
+    usable, unusable = _usable(columns, rows, raw.source)
     columns = {name: column[usable] for name, column in columns.items()}
-    runs = Runs(columns, raw.source, tuple(notes))
+    runs = Runs(columns, raw.source)
     suspicions = (*suspect_name(*naming.columns["loss"]), *suspect_units(runs))
-    return Runs(columns, raw.source, (*notes, *suspicions, *_poor(runs)))
+    doubts = (*raw.doubts, *unusable, *suspicions, *_poor(runs))
+    dropped = raw.dropped + int((~usable).sum())
+    return Runs(columns, raw.source, (*notes, *doubts), doubts, dropped)
 
 
 def _without_empty(raw: RawTable, mapping: Mapping[str, str]) -> RawTable:

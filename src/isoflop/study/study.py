@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import time
 import tomllib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from isoflop.errors import UserError
-from isoflop.executors import Executor, Held, LocalExecutor, RayExecutor, SlurmExecutor, hold
+from isoflop.executors import Executor, LocalExecutor, RayExecutor, SlurmExecutor, alone
 from isoflop.files import write_json, write_text
 from isoflop.fitting import Fit, Huber, fit
 from isoflop.planning import Ladder
@@ -64,7 +62,7 @@ def run_study(config: StudyConfig, out: Path, *, listen: Listener, on: str = "lo
     `UserError` where `out` holds a study with other settings, or is in use, or a setting is impossible.
     """
     out = out.resolve()
-    with _alone(out):
+    with alone(out, what="the study"):
         settings, before = _settings(config, out), _plan_before(out)
         clock = _Clock(out)
         listen(Phase("corpus"))
@@ -209,23 +207,6 @@ class _Clock:
         write_json(self.path, {"seconds": self.seconds()})
 
 
-@contextmanager
-def _alone(out: Path) -> Iterator[None]:
-    """Hold the study's folder, against other drivers on this machine and on those that share its storage."""
-    lock = out / ".lock"
-    try:
-        with hold(lock, remove=True):
-            yield
-    except Held as error:
-        raise UserError(
-            f"Another process runs the study in {out} ({error}): wait for it, or choose another --out."
-        ) from error
-    except PermissionError as error:
-        raise UserError(f"The folder {out} can't be written ({error.strerror}): choose another with --out.") from error
-    finally:
-        _leave_nothing(out)
-
-
 def executor_for(on: str, config: StudyConfig, out: Path) -> Executor:
     """Where the runs are trained: "local", "slurm", "ray" or "ray://HOST:PORT". Raises `UserError` for another."""
     machines = config.machines
@@ -236,12 +217,6 @@ def executor_for(on: str, config: StudyConfig, out: Path) -> Executor:
     if on == "ray" or on.startswith("ray://"):
         return RayExecutor("auto" if on == "ray" else on, cpus=machines.cpus, gpus=machines.gpus)
     raise UserError(f"--on {on} is unknown: choose local, slurm, ray or ray://HOST:PORT.")
-
-
-def _leave_nothing(out: Path) -> None:
-    """Take the folder away again where a mistake was found before anything was written to it."""
-    with contextlib.suppress(OSError):  # there is something in it
-        out.rmdir()
 
 
 def _settings(config: StudyConfig, out: Path) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from isoflop.data import CorpusConfig, TokenizerConfig, prepare_tokens
+from isoflop.data.tokens import cache_folder
 from isoflop.errors import UserError
 from isoflop.executors import LocalExecutor
 from isoflop.files import write_json
@@ -19,7 +20,6 @@ from isoflop.models import parametrization
 from isoflop.planning.ladder import FFN_STEP, SWIGLU_RATIO
 from isoflop.runs import Run
 from isoflop.shapes import ModelShape
-from isoflop.study.preparation import cache_folder
 from isoflop.study.rate import best_rate, next_rate
 from isoflop.study.trunks import train_trunks
 from isoflop.training import OptimizerConfig, Schedule, TrunkJob
