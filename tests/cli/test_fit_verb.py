@@ -86,3 +86,36 @@ def test_held_out_runs_are_predicted(epoch: Path) -> None:
 def test_a_mistake_is_a_sentence(epoch: Path, arguments: tuple[str, str]) -> None:
     with pytest.raises(UserError):
         run(epoch, *arguments)
+
+
+def written(path: Path, **changed: str) -> Path:
+    """A good table of 20 runs, but for `row_column="text"`."""
+    lines = ["params,tokens,loss"]
+    for row in range(20):
+        n = 1e7 * 10 ** (row // 4 / 2)
+        d = n * 5 * 2 ** (row % 4)
+        cells = {"params": n, "tokens": d, "loss": 1.8 + 480 / n**0.35 + 2100 / d**0.37}
+        lines.append(",".join(changed.get(f"{name}_{row}", f"{value:.9g}") for name, value in cells.items()))
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+@pytest.mark.parametrize("cell", ["NaN", "0", "-2", "inf", "1e308", ""])
+def test_a_row_that_can_not_be_used_is_counted_said_and_speaks_against_the_fit(cell: str, tmp_path: Path) -> None:
+    table = written(tmp_path / "runs.csv", loss_3=cell)
+    record = json.loads(run(table, "--bootstrap", 0, "--json"))
+    assert (record["n_runs"], record["dropped"]) == (19, 1)
+    (said,) = [one["message"] for one in record["status"] if one["code"] == "table"]
+    assert said.startswith("Dropped 1 of 20 rows: loss ")
+    assert "data row 4" in said
+    assert "read 1 remark first" in run(table, "--bootstrap", 0)
+
+
+def test_tokens_in_billions_speak_against_the_fit(tmp_path: Path) -> None:
+    table = tmp_path / "runs.csv"
+    rows = [(1e7 * 2**i, 0.2 * 2**i * 3**j) for i in range(5) for j in range(4)]
+    lines = [f"{n:g},{d:g},{1.8 + 480 / n**0.35 + 1 / d**0.37:.6f}" for n, d in rows]
+    table.write_text("params,tokens,loss\n" + "\n".join(lines) + "\n")
+    record = json.loads(run(table, "--bootstrap", 0, "--json"))
+    assert ["tokens" in one["message"] for one in record["status"] if one["code"] == "table"] == [True]
+    assert "may be believed" not in run(table, "--bootstrap", 0)

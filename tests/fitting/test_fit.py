@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -60,3 +61,38 @@ def test_the_law_that_made_the_runs_is_found_again() -> None:
     fit = iso.fit(ladder(noise=0.0), CHINCHILLA, draws=0)
     for name, value in TRUTH.items():
         assert fit.values[name] == pytest.approx(value, rel=1e-6)
+
+
+def test_the_optimum_and_its_diagnosis_hang_neither_on_the_draws_nor_on_numba(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The optimum of this one is not unique: what is between the two middle runs is as good.
+    x = np.geomspace(1.0, 1e3, 6)
+    runs = iso.Runs({"x": x, "loss": 3 * x / x.max()})
+    fits = [iso.fit(runs, "E + A / x**alpha", draws=draws) for draws in (0, 20_000)]
+    monkeypatch.setenv("ISOFLOP_NO_NUMBA", "1")
+    fits.append(iso.fit(runs, "E + A / x**alpha", draws=500))
+    assert len({tuple(one.values.items()) for one in fits}) == 1
+    assert len({one.status for one in fits}) == 1
+    assert len({(one.noise, one.misfit) for one in fits}) == 1
+
+
+@pytest.mark.parametrize("objective", [iso.Huber(), iso.Squared(), iso.Huber(1e-8)], ids=str)
+def test_runs_without_noise_are_fitted_without_a_warning(objective: iso.Huber | iso.Squared) -> None:
+    n, ratio = (one.ravel() for one in np.meshgrid(np.geomspace(1e7, 1e9, 5), np.geomspace(5, 80, 4)))
+    runs = iso.Runs({"params": n, "tokens": n * ratio, "loss": 1.8 + 480 / n**0.35 + 2100 / (n * ratio) ** 0.37})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fit = iso.fit(runs, "chinchilla", objective=objective, draws=50)
+        fit.summary()
+        fit.predict(N=1e10, D=1e11, of="run")
+        fit.profile("E")
+    assert fit.misfit == 1.0
+
+
+def test_sizes_and_losses_of_any_magnitude_are_fitted_and_profiled_without_a_warning() -> None:
+    x = np.geomspace(2e-80, 2.5e-80, 30)
+    loss = np.where(np.arange(30) == 29, 1e93, 1e90)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        objective = iso.Asymmetric()
+        fit = iso.fit(iso.Runs({"x": x, "loss": loss}), "sqrt(E + A / x)", objective=objective, space="raw", draws=0)
+        str(fit.profile("A"))

@@ -129,3 +129,30 @@ def test_a_prediction_says_how_far_it_reaches() -> None:
     (one,) = fit.predict(N=1e10, D=5e10).status
     assert one.code == "extrapolates"
     assert "N = 1e+10 is 10× beyond the largest fitted, 1e+09" in one.message
+
+
+def test_nothing_is_told_in_per_cent_of_zero() -> None:
+    x = np.geomspace(1e3, 1e7, 40)
+    wiggle = 1e-3 * np.random.default_rng(1).standard_normal(40)
+    rising = np.where(np.arange(40) == 0, 0.1, 2.0 / x**0.01) * np.exp(wiggle)
+    fit = iso.fit(iso.Runs({"x": x, "loss": rising}), "k / x**a", objective=iso.Squared(), draws=0)
+    assert fit.values["a"] == 0.0
+    message = messages(fit)["one_run_decides"]
+    assert "instead of 0. Look" in message
+    assert "%" not in message
+
+
+def test_a_fit_through_every_run_is_converged_and_has_no_misfit() -> None:
+    x = np.geomspace(1.0, 1e3, 12)
+    runs = iso.Runs({"x": x, "loss": 0.5 + 1 / x})
+    for law in ("m2", "m4"):
+        fit = iso.fit(runs, law, draws=50)
+        assert {"not_converged", "starts_disagree", "misfit"}.isdisjoint(messages(fit))
+        assert fit.misfit == 1.0
+        assert fit.certificate.agree > 1
+
+
+def test_a_parameter_that_has_run_off_is_told_so_in_a_number() -> None:
+    x = np.geomspace(1e83, 1e87, 40)
+    fit = iso.fit(iso.Runs({"x": x, "loss": 2 + 1e90 / np.geomspace(1e3, 1e7, 40)}), "E + A / x**alpha", draws=0)
+    assert "A is at the upper end of its range, 1e+100" in messages(fit)["at_bound"] + str(fit.status)

@@ -163,7 +163,7 @@ def test_laws_are_equal_and_hash_by_formula_and_ranges_and_can_be_sent_to_anothe
         ("a + b", {}, "reads no column"),
         ("E + A / N**alpha", {"beta": (0, 1)}, "no parameter of the law"),
         ("E + A / N**alpha", {"alpha": (1, 0)}, "must be below its second"),
-        ("E + A / N**alpha", {"alpha": 3}, "must be a pair"),
+        ("E + A / N**alpha", {"alpha": "steep"}, "must be a pair"),
         ("N[d] + a", {}, "can't be indexed"),
         ("E[d] + E / N", {}, "both with and without"),
     ],

@@ -10,7 +10,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from isoflop.errors import UserError
 from isoflop.models import IGNORED, PARAMETRIZATIONS, Batch, Encoder, Model, build_model, parametrization
+from isoflop.models.build import STACKS
 from isoflop.shapes import ModelShape, count_params
 
 SMALL = ModelShape(layers=2, width=24, heads=4, kv_heads=2, vocab=50, context=12, ffn=40)
@@ -54,8 +56,6 @@ def test_every_pair_of_switches_has_the_weights_that_its_shape_counts() -> None:
     tried = set(shapes())
     assert len(tried) > 300
     with torch.device("meta"):
-        from isoflop.models.build import STACKS
-
         for shape in tried:
             model = STACKS[shape.stack](shape, logit_scale=1.0)
             assert sum(weight.numel() for weight in model.parameters()) == count_params(shape).total, shape
@@ -98,3 +98,37 @@ def test_one_pass_gives_both_of_what_an_encoder_predicts() -> None:
     assert torch.equal(features, model.features(batch))
     assert torch.equal(pair, model.pair_logits(batch))
     assert torch.equal(model.head(features), model(batch))
+
+
+@pytest.mark.parametrize(
+    ("stack", "changes", "sentence"),
+    [
+        ("encoder", {"prefix": torch.tensor([1, 2])}, "in an encoder all tokens see each other"),
+        ("encoder", {"source": torch.zeros(2, 3, dtype=torch.long)}, "train an encoder_decoder"),
+        ("decoder", {"source": torch.zeros(2, 3, dtype=torch.long)}, "train an encoder_decoder"),
+        ("encoder_decoder", {"source": None}, "needs a batch with a source"),
+        ("decoder", {"segments": torch.zeros(2, 10, dtype=torch.long)}, "no table of them"),
+    ],
+)
+def test_a_batch_that_does_not_fit_the_model_is_refused(stack: str, changes, sentence: str) -> None:
+    shape = dataclasses.replace(SMALL, stack=stack)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match=sentence):
+        built(shape)(batch_for(shape)._replace(**changes))
+
+
+def test_a_sequence_beyond_the_context_is_refused_where_positions_end_there() -> None:
+    for positions in ("rotary", "learned", "sinusoidal"):
+        shape = dataclasses.replace(SMALL, positions=positions)  # type: ignore[arg-type]
+        with pytest.raises(UserError, match="13 tokens a sequence, but the model's context is 12"):
+            built(shape)(batch_for(shape, length=13))
+    for positions in ("relative", "alibi", "none"):
+        shape = dataclasses.replace(SMALL, positions=positions)  # type: ignore[arg-type]
+        assert built(shape)(batch_for(shape, length=13)).isfinite().all()
+
+
+def test_a_model_without_a_pooler_has_no_labels_of_pairs() -> None:
+    shape = dataclasses.replace(SMALL, stack="encoder")
+    model = built(shape)
+    assert isinstance(model, Encoder)
+    with pytest.raises(UserError, match="set pooler in the shape"):
+        model.pair_logits(batch_for(shape))

@@ -8,9 +8,9 @@ import pytest
 
 from isoflop.planning.hardware import GIB
 from isoflop.planning.layout import Layout, Workload
-from isoflop.planning.memory import memory_per_device
+from isoflop.planning.memory import MemoryUse, memory_per_device
 from isoflop.shapes import count_params, published_shape
-from isoflop.shapes.program import EAGER, FLASH_2, Program, StateBytes
+from isoflop.shapes.program import EAGER, EAGER_CPU, FLASH_2, Program, StateBytes
 
 LLAMA = published_shape("llama-3-8b")
 
@@ -56,3 +56,44 @@ def test_context_parallelism_divides_a_sequence() -> None:
     whole = memory_per_device(load, Layout(data=8))
     shared = memory_per_device(load, Layout(data=2, context=4))
     assert shared.activations == whole.activations / 4
+
+
+OWN = replace(LLAMA, layers=4, width=256, heads=4, kv_heads=None, ffn=704, context=256, norm="plain")
+
+
+def own(vocab: int, *, batch: int = 8, accumulate: int = 1, entries: int = 0, tied: bool = False) -> MemoryUse:
+    shape = replace(OWN, vocab=vocab, tied=tied)
+    load = Workload(shape, batch * accumulate, replace(EAGER_CPU, loss_entries=entries), "fp32")
+    return memory_per_device(load, Layout(shard="none", micro_batch=batch))
+
+
+@pytest.mark.parametrize(("batch", "vocab", "measured"), [(16, 512, 441e6), (8, 32000, 1216e6)])
+def test_a_step_whose_loss_makes_all_logits_needs_what_was_measured(batch: int, vocab: int, measured: float) -> None:
+    # docs/benchmarks.md, the first table.
+    assert own(vocab, batch=batch).total == pytest.approx(measured, rel=0.1)
+
+
+def test_what_the_step_keeps_is_counted_tensor_by_tensor() -> None:
+    # Of each layer, by torch.autograd.graph.saved_tensors_hooks: two norms' inputs and outputs, the product of query,
+    # key and value whole and what rotation made of two thirds of it, attention's output, and four hidden sizes.
+    tokens, kept = 8 * 256, 4 * 256 + 3 * 256 + 2 * 256 + 256 + 4 * 704 + 4
+    assert own(512).activations == 4 * tokens * (4 * kept + 2 * 256)
+
+
+def test_gradients_are_free_before_the_forward_pass_unless_they_add_up() -> None:
+    once, added = own(32000), own(32000, accumulate=2)
+    assert once.gradients == 0
+    assert added.gradients == 4 * count_params(replace(OWN, vocab=32000)).total
+    assert added.total > once.total
+
+
+def test_a_loss_in_chunks_never_holds_the_logits_of_a_large_vocabulary() -> None:
+    whole, chunked = own(128256), own(128256, entries=2**24)
+    assert whole.logits == 3 * 4 * 8 * 256 * 128256
+    assert chunked.logits == 4 * 2**24
+    assert chunked.total < whole.total / 2
+
+
+def test_devices_that_share_a_model_are_not_taken_for_one_that_is_alone() -> None:
+    load = Workload(replace(OWN, vocab=512), 16, EAGER_CPU, "fp32")
+    assert memory_per_device(load, Layout(data=2, shard="none", micro_batch=8)).gradients > 0

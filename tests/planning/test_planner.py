@@ -14,7 +14,8 @@ from isoflop.cli.app import app
 from isoflop.errors import UserError
 from isoflop.fitting.status import Status
 from isoflop.planning.basis import Basis, basis_of
-from isoflop.planning.plan_text import plan_text, plan_toml
+from isoflop.planning.plan_file import plan_toml
+from isoflop.planning.plan_text import plan_text
 from isoflop.planning.planner import plan
 from isoflop.runs import Runs
 from isoflop.shapes import ModelShape

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -382,3 +385,12 @@ def test_the_public_tables_are_read_whole(data_dir: Path) -> None:
         runs = iso.load_runs(data_dir / "runs" / f"{name}.csv")
         assert len(runs) == count
         assert all(note.startswith("Left out columns without any value") for note in runs.notes)
+
+
+def test_reading_a_table_does_not_load_pandas(tmp_path: Path) -> None:
+    path = tmp_path / "runs.csv"
+    path.write_text("run,params,tokens,loss,note,empty\na,1e6,2e7,3.1,x,\nb,2M,n/a,3.0,,\nc,4e6,8e7,,y,\n")
+    code = f"import sys, isoflop as iso; iso.load_runs({str(path)!r}); assert 'pandas' not in sys.modules"
+    subprocess.run(
+        [sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    )

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import pytest
 
-from isoflop.errors import UserError
 from isoflop.shapes import ModelShape, count_params, matmul_params, published_shape, train_flops_per_token
 
 
@@ -43,8 +42,16 @@ def test_a_token_passes_one_stack_of_two() -> None:
     assert 2 * matmul_params(both) == 2 * matmul_params(encoder) - 1000 * 512 + cross
 
 
-def test_impossible_shapes_are_refused() -> None:
-    with pytest.raises(UserError, match="not divisible"):
-        ModelShape(2, 100, 3, vocab=10, context=8, ffn=400)
-    with pytest.raises(UserError, match="cannot visit"):
-        ModelShape(2, 96, 3, vocab=10, context=8, ffn=400, experts=2, active_experts=3)
+def test_a_pattern_counts_the_keys_that_it_holds() -> None:
+    full = ModelShape(6, 512, 8, vocab=1000, context=128, ffn=2048)
+
+    def attention_flops(**changes) -> int:
+        shape = replace(full, **changes)
+        return train_flops_per_token(shape) - 6 * matmul_params(shape)
+
+    whole = attention_flops()
+    assert attention_flops(attention="window", attention_span=16) == whole * 16 / 128
+    assert attention_flops(attention="window", attention_span=16, stack="encoder") == whole * 31 / 128
+    assert attention_flops(attention="block", attention_span=16, stack="encoder") == whole * 16 / 128
+    assert attention_flops(attention="strided", attention_span=16) == whole * (16 + 8) / 128
+    assert attention_flops(attention="window", attention_span=4096) == whole

@@ -99,7 +99,7 @@ def measured(out: Path) -> dict[str, tuple[float | None, list[tuple[float, ...]]
 def _is_worker(pid: int) -> bool:
     """Not one of the short-lived helpers that libraries start while they are imported."""
     try:
-        return b"isoflop.study.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        return b"isoflop.executors.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()
     except (FileNotFoundError, ProcessLookupError):
         return False
 

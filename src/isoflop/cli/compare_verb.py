@@ -30,7 +30,7 @@ def compare_laws(
         print(json.dumps(found.to_dict(), allow_nan=False))
         return
     rows = [
-        (one.name, str(len(one.fit.values)), f"{one.delta_aicc:.1f}", f"{100 * one.error:.3g} %",
+        (one.name, str(len(one.fit.fitted)), f"{one.delta_aicc:.1f}", f"{100 * one.error:.3g} %",
          f"{100 * one.coverage:.0f} %", f"{one.weight:.2f}" if one.weight else "–")
         for one in found.contestants
     ]  # fmt: skip

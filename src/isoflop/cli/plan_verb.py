@@ -29,6 +29,8 @@ def plan_run(
     batch_tokens: int = typer.Option(None, help="Tokens of a batch, in place of the published laws'."),
     convention: str = typer.Option("total", help="What the law's N counts: total, body or matmul."),
     fixed: list[str] = typer.Option([], "--set", help="A value for another column of the law, as in bits=8."),
+    task: str = typer.Option(None, help="A law of task error by loss: a fit's JSON file, or LAW:SET."),
+    from_run: Path = typer.Option(None, help="Folder of a small run whose learning rate is to be carried over."),
     ladder_flops: float = typer.Option(None, help="Also choose the small runs to buy for so many FLOPs."),
     out: Path = typer.Option(None, help="Also write the plan as TOML to this file."),
     as_json: bool = typer.Option(False, "--json", help="Print JSON instead of text."),
@@ -36,7 +38,8 @@ def plan_run(
     """Plan a run: how large, on how much data, in which shape, on which machine, for how long and how much."""
     from isoflop.files import write_text
     from isoflop.planning.design import design_ladder
-    from isoflop.planning.plan_text import ladder_text, plan_text, plan_toml
+    from isoflop.planning.plan_file import plan_toml
+    from isoflop.planning.plan_text import ladder_text, plan_text
     from isoflop.planning.planner import plan
 
     made = plan(
@@ -56,6 +59,8 @@ def plan_run(
         batch_tokens=batch_tokens,
         convention=_convention(convention),
         fixed=dict(_pair(text) for text in fixed),
+        task=task,
+        from_run=from_run,
     )
     if out is not None:
         write_text(out, plan_toml(made))

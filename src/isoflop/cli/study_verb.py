@@ -23,6 +23,7 @@ def study(
     out: Path = typer.Option(Path("study"), "--out", help="The folder for everything that comes out."),
     seed: int = typer.Option(None, "--seed", help="Seed of data order and first weights, instead of the file's."),
     dry_run: bool = typer.Option(False, "--dry-run", help="Print the ladder, its cost and its time; train nothing."),
+    on: str = typer.Option("local", "--on", help="Where its runs train: local, slurm, ray, or ray://HOST:PORT."),
     init: Path = typer.Option(None, "--init", help="Write a commented study file here and leave."),
 ) -> None:
     """Train a ladder of small models, fit the law, predict a bigger one, train it, and compare.
@@ -40,15 +41,15 @@ def study(
     if dry_run:
         _dry_run(config)
     else:
-        _run(config, out)
+        _run(config, out, on)
 
 
-def _run(config: StudyConfig, out: Path) -> None:
+def _run(config: StudyConfig, out: Path, on: str) -> None:
     from isoflop.cli.study_display import StudyDisplay
     from isoflop.study import run_study
 
     with StudyDisplay() as display:
-        verdict = run_study(config, out, listen=display.listen)
+        verdict = run_study(config, out, listen=display.listen, on=on)
     print(verdict_sentence(verdict))
     names = ("report.html", "verdict.json", "fit.json", "prediction.json", "plan.toml", "runs")
     for name in names:

@@ -19,7 +19,13 @@ VERBS: tuple[str, ...] = (
     "reproduce_verb",
     "laws_verb",
     "plan_verb",
+    "train_verb",
     "report_verb",
+    "export_verb",
+    "import_verb",
+    "parametrizations_verb",
+    "coord_check_verb",
+    "transfer_verb",
 )
 """Modules of this room; each has `register(app)`, which adds its verb (or group of verbs) to the command."""
 

@@ -1,8 +1,7 @@
-"""Batches by position: which tokens step k sees is a function of the seed and k alone, so resuming needs no state."""
+"""Batches of running text for language models: causal, causal within documents, and with a two-way prefix."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,51 +9,91 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from isoflop.data.order import GoldenOrder, step_generator
 from isoflop.errors import UserError
-from isoflop.models import Batch
+from isoflop.models import IGNORED, Batch
 
-GOLDEN = (5**0.5 - 1) / 2
+Tokens = NDArray[np.unsignedinteger]
+Rows = NDArray[np.int64]
+
+
+class Windows:
+    """Equal stretches of `length` tokens, side by side over the whole text, each read with `beyond` tokens more."""
+
+    def __init__(self, tokens: Tokens, length: int, *, batch: int, seed: int, beyond: int = 0) -> None:
+        count = (len(tokens) - beyond) // length if length > 0 else 0
+        if count < batch:
+            raise UserError(
+                f"The text has {len(tokens)} tokens, less than one batch of {batch} sequences of {length}: use more "
+                "text, a smaller batch or a shorter context."
+            )
+        self.tokens, self.length, self.beyond = tokens, length, beyond
+        self.order = GoldenOrder(count, batch, seed)
+
+    def starts(self, step: int) -> list[int]:
+        """Where in the text the sequences of `step` begin."""
+        return [index * self.length for index in self.order.at(step)]
+
+    def rows(self, step: int) -> Rows:
+        """The sequences of `step` (batch, length + beyond)."""
+        size = self.length + self.beyond
+        return np.stack([self.tokens[start : start + size] for start in self.starts(step)]).astype(np.int64)
 
 
 @dataclass
 class CausalBatches:
-    """Windows of `context` + 1 tokens, visited in golden-ratio strides from a start that seed and epoch choose.
+    """Next-token prediction: windows of `context` + 1 tokens, whose targets are the inputs shifted by one.
 
-    `at(step)` gives a `Batch` whose targets are the inputs shifted by one. An epoch shows every window once,
-    and any prefix of it is spread evenly over the whole text: real corpora lie in lumps, and with a random order the
-    luck of the first million tokens moved the loss by 1 % (docs/log.md).
+    With `end`, the number of the end-of-text token, several documents in a window do not see each other. The token
+    that ends a document then also begins the next one, so that packed documents are trained as if each stood alone
+    behind such a token: every token of the text is predicted once in an epoch, the first of a document too.
     """
 
-    tokens: NDArray[np.unsignedinteger]
+    tokens: Tokens
+    context: int
+    batch: int
+    seed: int
+    device: str = "cpu"
+    end: int | None = None
+
+    def __post_init__(self) -> None:
+        self._windows = Windows(self.tokens, self.context, batch=self.batch, seed=self.seed, beyond=1)
+        self.sequences = self._windows.order.count
+
+    def at(self, step: int) -> Batch:
+        """Inputs and targets (batch, context) of `step`, counted from 0."""
+        batch = shifted(torch.from_numpy(self._windows.rows(step)).to(self.device))
+        if self.end is None:
+            return batch
+        return batch._replace(documents=documents_in(batch.inputs, self.end))
+
+
+@dataclass
+class PrefixBatches:
+    """Prefix language modelling (Raffel et al. 2020, arXiv 1910.10683, section 3.2.1): of each window a first part, of
+    any length from 1 to `context` - 1, is seen in both directions, and what follows it is predicted."""
+
+    tokens: Tokens
     context: int
     batch: int
     seed: int
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        self.windows = (len(self.tokens) - 1) // self.context
-        if self.windows < self.batch:
-            raise UserError(
-                f"The training text has {len(self.tokens)} tokens, less than one batch of {self.batch} sequences of "
-                f"{self.context}: use more text, a smaller batch or a shorter context."
-            )
-        self._stride = max(1, round(self.windows * GOLDEN))
-        while math.gcd(self._stride, self.windows) > 1:
-            self._stride += 1
+        if self.context < 2:
+            raise UserError(f"Prefixes need a context of at least 2 tokens, not {self.context}.")
+        self._windows = Windows(self.tokens, self.context, batch=self.batch, seed=self.seed, beyond=1)
+        self.sequences = self._windows.order.count
 
     def at(self, step: int) -> Batch:
-        """Inputs and targets (batch, context) of `step`, counted from 0."""
-        places = range(step * self.batch, (step + 1) * self.batch)
-        rows_BT = np.stack([self._window(place) for place in places]).astype(np.int64)
-        return shifted(torch.from_numpy(rows_BT).to(self.device))
-
-    def _window(self, place: int) -> NDArray[np.unsignedinteger]:
-        epoch, index = divmod(place, self.windows)
-        start = (index * self._stride + self._first(epoch)) % self.windows * self.context
-        return self.tokens[start : start + self.context + 1]
-
-    def _first(self, epoch: int) -> int:
-        return int(np.random.SeedSequence([self.seed, epoch]).generate_state(1)[0]) % self.windows
+        """The batch of `step`; the last token of a prefix predicts the first one behind it."""
+        rows_BT = self._windows.rows(step)
+        prefix_B = step_generator(self.seed, step).integers(1, self.context, size=self.batch)
+        targets_BT = rows_BT[:, 1:].copy()
+        targets_BT[np.arange(self.context) < prefix_B[:, None] - 1] = IGNORED
+        inputs_BT = np.ascontiguousarray(rows_BT[:, :-1])
+        batch = Batch(torch.from_numpy(inputs_BT), torch.from_numpy(targets_BT), prefix=torch.from_numpy(prefix_B))
+        return batch.to(self.device)
 
 
 def shifted(rows: Tensor) -> Batch:
@@ -62,7 +101,13 @@ def shifted(rows: Tensor) -> Batch:
     return Batch(inputs=rows[:, :-1], targets=rows[:, 1:])
 
 
-def validation_batch(tokens: NDArray[np.unsignedinteger], *, context: int, count: int) -> Batch:
+def documents_in(inputs_BT: Tensor, end: int) -> Tensor:
+    """Document numbers (B, T) from 1, a new one beginning at every `end` token."""
+    begun_BT = (inputs_BT == end).cumsum(dim=1)
+    return begun_BT - begun_BT[:, :1] + 1
+
+
+def validation_batch(tokens: Tokens, *, context: int, count: int) -> Batch:
     """`count` sequences of `context` tokens and their successors, or all where there are fewer.
 
     They lie spread evenly over the validation text. Raises `UserError` where the text holds not even one.

@@ -75,13 +75,18 @@ def read_corpus(config: CorpusConfig) -> Split:
     documents = [one for one in _documents(config) if one.text.strip()]
     if not documents:
         raise UserError(f"The corpus {_where(config)} holds no text: check corpus.paths and corpus.column.")
-    digest = hashlib.sha256(f"{config.valid_percent}".encode())
+    return split_documents(documents, config.valid_percent)
+
+
+def split_documents(documents: list[Document], valid_percent: float) -> Split:
+    """Put about `valid_percent` of the documents on the validation side, by the hash of their names."""
+    digest = hashlib.sha256(f"{valid_percent}".encode())
     for document in documents:
         digest.update(document.name.encode() + b"\0" + document.text.encode("utf-8", "surrogatepass") + b"\0")
     if len(documents) == 1:
-        train, valid = _cut(documents[0], config.valid_percent)
+        train, valid = _cut(documents[0], valid_percent)
     else:
-        train, valid = _divide(documents, config.valid_percent)
+        train, valid = _divide(documents, valid_percent)
     return Split(tuple(train), tuple(valid), digest.hexdigest()[:16])
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from isoflop.data.corpus import CorpusConfig, Document, read_corpus
+from isoflop.data.corpus import CorpusConfig, Document, Split, read_corpus
 from isoflop.errors import UserError
 from isoflop.files import atomic_write, write_json, write_text
 
@@ -73,13 +73,22 @@ def token_dtype(vocab: int) -> np.dtype[np.unsignedinteger]:
     return np.dtype("<u2") if vocab <= 2**16 else np.dtype("<u4")
 
 
+def cache_folder() -> Path:
+    """Where tokenised corpora are kept between runs."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "isoflop" / "tokens"
+
+
 def prepare_tokens(corpus: CorpusConfig, tokenizer: TokenizerConfig, *, cache: Path) -> tuple[TokenData, bool]:
     """Tokenise `corpus`, or find it in `cache`; returns the data and whether it was found there.
 
     The cache key is the hash of the text itself and of the tokenizer's settings, so changed text is never mistaken
     for the old. Raises `UserError` for an empty or unreadable corpus or a full disk.
     """
-    split = read_corpus(corpus)
+    return prepare_split(read_corpus(corpus), tokenizer, cache=cache)
+
+
+def prepare_split(split: Split, tokenizer: TokenizerConfig, *, cache: Path) -> tuple[TokenData, bool]:
+    """The same for documents that are already read and split."""
     settings = json.dumps([FORMAT, split.content_hash, tokenizer.vocab, tokenizer.train_bytes])
     folder = cache / hashlib.sha256(settings.encode()).hexdigest()[:16]
     if (folder / "tokens.json").exists():

@@ -72,7 +72,7 @@ class _Gradients:
 
 class _MeanCrossEntropy(torch.autograd.Function):
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any, features_ND: Tensor, weight_VD: Tensor, bias_V: Tensor | None, targets_N: Tensor, dtype: torch.dtype
     ) -> Tensor:
         with torch.autocast(features_ND.device.type, enabled=False):
@@ -86,7 +86,7 @@ class _MeanCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
         share = slope / ctx.count
         found = zip(ctx.saved_tensors, ctx.dtypes, strict=True)
         return *(None if sums is None else sums.to(dtype).mul(share) for sums, dtype in found), None, None

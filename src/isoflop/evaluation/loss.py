@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from isoflop.evaluation.cross_entropy import Head, cross_entropy_rows, mean_cross_entropy
-from isoflop.models import IGNORED, Batch
+from isoflop.models import IGNORED, Batch, Encoder, Model
 
 SEQUENCES_AT_ONCE = 64
 
@@ -25,20 +26,26 @@ class ValidationLoss:
 
 
 def batch_loss(model: nn.Module, batch: Batch) -> Tensor:
-    """Mean cross-entropy in nats per predicted token (a scalar), plus that of the pairs' order where there is one.
+    """Mean cross-entropy in nats per predicted token (a scalar), plus that of the pairs' order where there is one."""
+    tokens, pairs = loss_parts(model, batch)
+    return tokens if pairs is None else tokens + pairs
+
+
+def loss_parts(model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor | None]:
+    """Mean cross-entropy over the predicted tokens, and over the pairs' labels where there are any, from one pass.
 
     Computed in the model's `compute_dtype` where it has one, else in its weights'. A model with `features` and a linear
     `head` is not asked for its logits: they are made and used some rows at a time.
     """
     with precision_of(model, batch.inputs.device):
-        head = _linear_head(model, batch.inputs.device)
+        head, targets_N = _linear_head(model, batch.inputs.device), batch.targets.flatten()
         if head is None:
-            return F.cross_entropy(model(batch).flatten(0, 1).float(), batch.targets.flatten())
+            return F.cross_entropy(model(batch).flatten(0, 1).float(), targets_N), None
         if batch.order is None:
-            return mean_cross_entropy(model.features(batch).flatten(0, 1), head, batch.targets.flatten())
-        features_BTD, pairs_B2 = model.features_and_pair_logits(batch)
-        tokens = mean_cross_entropy(features_BTD.flatten(0, 1), head, batch.targets.flatten())
-        return tokens + F.cross_entropy(pairs_B2.float(), batch.order)
+            return mean_cross_entropy(cast(Model, model).features(batch).flatten(0, 1), head, targets_N), None
+        features_BTD, pairs_B2 = cast(Encoder, model).features_and_pair_logits(batch)
+        tokens = mean_cross_entropy(features_BTD.flatten(0, 1), head, targets_N)
+        return tokens, F.cross_entropy(pairs_B2.float(), batch.order)
 
 
 @torch.no_grad()
@@ -70,7 +77,7 @@ def _token_losses(model: nn.Module, batch: Batch, counted_BT: Tensor) -> Tensor:
     head = _linear_head(model, batch.inputs.device)
     if head is None:
         return F.cross_entropy(model(batch)[counted_BT], batch.targets[counted_BT], reduction="none")
-    return cross_entropy_rows(model.features(batch)[counted_BT], head, batch.targets[counted_BT])
+    return cross_entropy_rows(cast(Model, model).features(batch)[counted_BT], head, batch.targets[counted_BT])
 
 
 def _linear_head(model: nn.Module, device: torch.device) -> Head | None:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from isoflop.fitting.problem import Array, Indices, Problem
 from isoflop.laws.program import argument_names, numpy_function
 
-CHUNK = 1 << 15
+CHUNK = 1 << 13
 """Runs times draws per pass: the temporaries of one pass then stay in the second-level cache."""
 
 
@@ -99,7 +99,7 @@ def evaluate(batch: Batch, theta: Array, *, which: Indices, delta: float) -> Poi
 
 
 def jacobian(problem: Problem, theta: Array) -> Array:
-    """d law / d coordinate at each run, in the problem's space, for one `theta` (F,): shape (n, F)."""
+    """d law / d coordinate at each run, in the problem's space, for one `theta` (F,): (n, F), zero for what is held."""
     values = problem.values(theta[None])
     with np.errstate(all="ignore"):
         law, gradients, _ = _law_and_derivatives(problem)(problem.arguments(values))
@@ -108,7 +108,7 @@ def jacobian(problem: Problem, theta: Array) -> Array:
     for gradient, place in zip(gradients, problem.place, strict=True):
         slopes[rows, np.broadcast_to(place, problem.n)] = np.broadcast_to(gradient, (1, problem.n))[0]
     per_law = 1.0 / np.broadcast_to(law, (1, problem.n))[0] if problem.space == "log" else np.ones(problem.n)
-    scaled: Array = slopes * per_law[:, None] * np.where(problem.in_log, values[0], 1.0)
+    scaled: Array = slopes * per_law[:, None] * np.where(problem.in_log, values[0], problem.free)
     return scaled
 
 
@@ -143,9 +143,42 @@ def _numpy_chunk(batch: Batch, values: Array, which: Indices, delta: float) -> R
     pull = -weights * psi * per_law
     bend = weights * (curvature + psi if in_log else curvature) * per_law**2
     lift = weights * ratio * per_law**2
-    total = len(problem.names)
-    gradient, hessian, majorant = np.zeros((len(values), total)), *(np.zeros((len(values), total, total)) for _ in "hm")
-    places, slopes = problem.place, [np.broadcast_to(one, size) for one in gradients]
+    slopes = [np.broadcast_to(one, size) for one in gradients]
+    sums = _sums if all(len(place) == 1 for place in problem.place) else _grouped_sums
+    gradient, hessian, majorant = sums(problem, slopes, seconds, (pull, bend, lift))
+    value = np.einsum("bn,bn->b", np.broadcast_to(weights, size), rho)
+    return value, gradient, hessian, majorant
+
+
+Seconds = dict[tuple[int, int], Array]
+
+
+def _sums(
+    _: Problem, slopes: list[Array], seconds: Seconds, factors: tuple[Array, Array, Array]
+) -> tuple[Array, Array, Array]:
+    """(gradient, Hessian, majorant) from the law's first and second derivatives, no parameter being indexed."""
+    pull, bend, lift = factors
+    stacked = np.stack(slopes, axis=1)
+    gradient = np.einsum("bjn,bn->bj", stacked, pull)
+    # Not matrix products: those may add in another order on another number of threads.
+    hessian = np.einsum("bjn,bkn->bjk", stacked * bend[:, None], stacked)
+    majorant = np.einsum("bjn,bkn->bjk", stacked * lift[:, None], stacked)
+    for (j, k), second in seconds.items():
+        sums = np.einsum("bn,bn->b", pull, np.broadcast_to(second, pull.shape))
+        hessian[:, j, k] += sums
+        if j != k:
+            hessian[:, k, j] += sums
+    return gradient, hessian, majorant
+
+
+def _grouped_sums(
+    problem: Problem, slopes: list[Array], seconds: Seconds, factors: tuple[Array, Array, Array]
+) -> tuple[Array, Array, Array]:
+    """`_sums` where a run's parameters are those of its group."""
+    pull, bend, lift = factors
+    count, total, places = len(pull), len(problem.names), problem.place
+    gradient = np.zeros((count, total))
+    hessian, majorant = (np.zeros((count, total, total)) for _ in "hm")
     for j, slope in enumerate(slopes):
         _add(gradient, places[j], pull * slope)
         bent, lifted = bend * slope, lift * slope
@@ -155,8 +188,7 @@ def _numpy_chunk(batch: Batch, values: Array, which: Indices, delta: float) -> R
                 second = second + pull * seconds[j, k]
             _add_pair(hessian, places[j], places[k], second)
             _add_pair(majorant, places[j], places[k], lifted * slopes[k])
-    value = np.einsum("bn,bn->b", np.broadcast_to(weights, size), rho)
-    return value, gradient, hessian, majorant
+    return gradient, hessian, majorant
 
 
 def _add(total: Array, place: Indices, terms: Array) -> None:
@@ -196,7 +228,7 @@ def _penalty(residual: Array, delta: float, above: float) -> tuple[Array, Array,
     return rho, factor * clipped, factor * inside, ratio
 
 
-Derivatives = Callable[[list[Array]], tuple[Array, list[Array], dict[tuple[int, int], Array]]]
+Derivatives = Callable[[list[Array]], tuple[Array, list[Array], Seconds]]
 
 
 def _law_and_derivatives(problem: Problem) -> Derivatives:
@@ -210,7 +242,7 @@ def _law_and_derivatives(problem: Problem) -> Derivatives:
     pairs = [(i, j) for i, j, _ in found.hessian]
     count = len(found.gradient)
 
-    def second(arguments: list[Array]) -> tuple[Array, list[Array], dict[tuple[int, int], Array]]:
+    def second(arguments: list[Array]) -> tuple[Array, list[Array], Seconds]:
         value, *rest = generated(*arguments)
         return value, rest[:count], dict(zip(pairs, rest[count:], strict=True))
 

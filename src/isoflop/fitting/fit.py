@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, get_args
 
@@ -58,12 +58,13 @@ def fit(
     used = chosen.take(rows)
     problem = build_problem(law, used, target=target, objective=objective, space=space)
     problem = replace(problem, weights=given_weights[rows])
-    if problem.n < len(problem.names):
+    if problem.n < problem.n_free:
         raise UserError(
-            f"{law.formula} has {len(problem.names)} parameters, and {used.source} only {problem.n} usable runs: "
-            "add runs, or choose a law with fewer parameters."
+            f"{law.formula} has {problem.n_free} parameters, and {used.source} only {problem.n} usable "
+            f"run{'s' if problem.n != 1 else ''}: add runs, or choose a law with fewer parameters."
         )
-    kernel = kernel_for(problem, draws)
+    # The optimum and its diagnosis don't hang on how many draws there are: the same kernel finds them always.
+    kernel = kernel_for(problem, 0)
     solution = solve(problem, kernel, starts=starts)
     clusters = clusters_of(used)
     how = Resampling(resample or default_scheme(clusters), draws, seed, clusters, progress)
@@ -84,11 +85,11 @@ def fit(
         law=law,
         values=dict(zip(problem.names, best.tolist(), strict=True)),
         draws=uncertainty.draws,
-        status=(*status_of(findings), *(Status("reading", note) for note in runs.notes)),
+        status=(*status_of(findings), *_said_in_reading(runs)),
         objective=solution.value,
         certificate=solution.certificate,
         n_runs=problem.n,
-        dropped=len(chosen) - problem.n,
+        dropped=runs.dropped + len(chosen) - problem.n,
         noise=uncertainty.noise,
         spread=uncertainty.spread,
         misfit=uncertainty.misfit,
@@ -102,6 +103,11 @@ def fit(
         residuals=problem.target - problem.predicted(solution.theta[None])[0],
         problem=problem,
     )
+
+
+def _said_in_reading(runs: Runs) -> Iterator[Status]:
+    for note in runs.notes:
+        yield Status("table" if note in runs.doubts else "reading", note)
 
 
 def law_of(law: Law | str) -> Law:

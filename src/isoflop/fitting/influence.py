@@ -40,7 +40,7 @@ def influential_runs(problem: Problem, theta: Array, *, kernel: Kernel) -> Influ
     left_out: list[int] = []
     if problem.n > LARGE:
         return Influence((), theta)
-    spare = max(problem.n - len(theta), 1)
+    spare = max(problem.n - problem.n_free, 1)
     force_needed = FORCE * (1 + 40 / spare)  # of few runs each moves the fit, and is missed by the others, much more
     for _ in range(int(np.clip(problem.n // MOST_SHARE, 1, MOST_RUNS))):
         rows = _candidates(problem, theta, weights)
@@ -78,7 +78,7 @@ def _standard_errors(problem: Problem, theta: Array, weights: Array) -> tuple[fl
     """Scale of the middle residuals, which no outlier moves, and standard errors (F,) by the Fisher information."""
     used = weights > 0
     residuals = np.abs(problem.target - problem.predicted(theta[None])[0])[used]
-    spare = max(int(used.sum()) - len(theta), 1)
+    spare = max(int(used.sum()) - problem.n_free, 1)
     scale = 1.4826 * float(np.median(residuals)) * np.sqrt(used.sum() / spare)
     slopes = jacobian(problem, theta)[used]
     units = np.maximum(np.linalg.norm(slopes, axis=0), 1e-300)

@@ -5,7 +5,7 @@ The name and the idea are those of Steegen et al. 2016 ("Increasing transparency
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoflop.errors import UserError
-from isoflop.fitting.fit import fit, law_of
+from isoflop.fitting.extrapolation.rolling import named_laws
+from isoflop.fitting.fit import fit
 from isoflop.fitting.influence import influential_runs
 from isoflop.fitting.kernels import kernel_for
 from isoflop.fitting.objectives import Asymmetric, Huber, Objective, Squared
@@ -129,7 +130,7 @@ def multiverse(
     for name, value, least in (("flops", flops, LEAST_FLOPS), ("params", params, 1.0), ("tokens", tokens, 1.0)):
         if value is not None and not least <= value < np.inf:
             raise UserError(f"{name} is {value:g}: give a number from {least:g} on.")
-    chosen = {one if isinstance(one, str) else one.formula: law_of(one) for one in laws}
+    chosen = named_laws(laws)
     for name, law in chosen.items():
         if {_symbol(variable) for variable in law.variables} != {"N", "D"}:
             raise UserError(f"{name} reads {', '.join(law.variables)}: a multiverse compares laws of N and D alone.")
@@ -176,7 +177,7 @@ def best_params(law: Law, values: Any, flops: float, factor: float = SIX) -> flo
 
 
 def _settings(
-    runs: Runs, laws: dict[str, Law], target: str
+    runs: Runs, laws: Mapping[str, Law], target: str
 ) -> Iterator[tuple[tuple[str, Law], tuple[str, float], Runs, tuple[str, str]]]:
     """((name, law), (convention, FLOPs per N D), the runs, (outlier rule, what is left out)) for each combination."""
     for item, (convention, size, factor) in product(laws.items(), _conventions(runs)):

@@ -9,8 +9,6 @@ import numpy as np
 from isoflop.fitting.evaluation import Batch, Point, evaluate
 from isoflop.fitting.problem import Array, Indices, Problem
 
-RESIDUAL_FLOOR = 1e-18
-"""Squared residual, per unit of weight, below which a fit counts as perfect."""
 ROUNDING = 1e-13
 """Relative difference of two sums that may be rounding alone; between such points the gradient decides."""
 SMALLEST_DAMPING = 1e-3
@@ -50,7 +48,7 @@ def _polish(batch: Batch, theta: Array, how: tuple[float, float, int]) -> Polish
     delta, tolerance, steps = how
     theta = np.clip(theta, problem.low, problem.high)
     weights, _ = batch.rows(which)
-    floor = np.broadcast_to(RESIDUAL_FLOOR * weights.sum(axis=1), len(theta)).copy()
+    floor = np.broadcast_to(problem.perfect * weights.sum(axis=1), len(theta)).copy()
     here = evaluate(batch, theta, which=which, delta=delta)
     theta = theta.copy()
     damping = np.zeros(len(theta))
@@ -74,7 +72,7 @@ def _polish(batch: Batch, theta: Array, how: tuple[float, float, int]) -> Polish
         damping[active] = _next_damping(damping[active], better, good)
         active = active[~finished & (damping[active] < 1e12)]
     gradient = np.where(_held(problem, theta, here.gradient), 0.0, here.gradient)
-    return Polished(theta, here.value, decrement, converged, gradient)
+    return Polished(theta, here.value, decrement, converged | (here.value <= floor), gradient)
 
 
 def _is_better(there: Point, now: Point) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
@@ -135,7 +133,7 @@ def _gain(step: Array, matrix: Array, now: Point) -> Array:
 def _held(problem: Problem, theta: Array, gradient: Array) -> np.ndarray[tuple[int, int], np.dtype[np.bool_]]:
     held: np.ndarray[tuple[int, int], np.dtype[np.bool_]]
     held = ((theta <= problem.low) & (gradient > 0)) | ((theta >= problem.high) & (gradient < 0))
-    return held
+    return held | ~problem.free
 
 
 def _next_damping(damping: Array, better: np.ndarray, good: np.ndarray) -> Array:

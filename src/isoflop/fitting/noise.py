@@ -36,6 +36,13 @@ class Noise:
         scale = np.sqrt(self.squares[which] / rng.chisquare(self.freedom, count))
         return scale, RATIOS[which]
 
+    @property
+    def typical(self) -> tuple[float, float]:
+        """(s, k) in the middle of what the residuals allow: the median k, and the median s that goes with it."""
+        which = int(np.searchsorted(np.cumsum(self.weight), 0.5))
+        median = self.freedom * (1 - 2 / (9 * self.freedom)) ** 3  # of chi-squared, by Wilson and Hilferty 1931
+        return float(np.sqrt(self.squares[which] / median)), float(RATIOS[which])
+
 
 def noise_of(residuals: Array, slopes: Array, clusters: NDArray[np.intp]) -> Noise:
     """The `Noise` in `residuals` (n,) of a fit with Jacobian `slopes` (n, F), for runs in `clusters` (n,).

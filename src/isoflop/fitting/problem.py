@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from isoflop.errors import UserError
 from isoflop.fitting.objectives import Objective, Penalty, penalty_of
 from isoflop.laws import Law
+from isoflop.laws.law import Parameter
 from isoflop.laws.program import columns_for
 from isoflop.runs import Runs
 
@@ -26,6 +27,8 @@ LOG_COORDINATES = ("coefficient", "scale", "shape")
 POSITIVE = frozenset(("N", "D", "C", "U", "params", "tokens", "flops", "unique_tokens", "lr", "batch"))
 """Columns that make no sense at or below zero."""
 SMALLEST, LARGEST = 1e-100, 1e100
+RESIDUAL_FLOOR = 1e-18
+"""Squared residual, relative to the target's size, below which it is rounding."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,21 @@ class Problem:
             return np.log(value) if self.space == "log" else value
 
     @cached_property
+    def free(self) -> NDArray[np.bool_]:
+        """(F,): which flat parameters are fitted, the others being held at one value."""
+        return self.low < self.high
+
+    @property
+    def n_free(self) -> int:
+        """How many flat parameters are fitted."""
+        return int(self.free.sum())
+
+    @cached_property
+    def perfect(self) -> float:
+        """The objective per unit of weight below which the law goes through every run, to rounding."""
+        return float(RESIDUAL_FLOOR * (1.0 if self.space == "log" else np.median(np.abs(self.target)) ** 2))
+
+    @cached_property
     def of_parameter(self) -> tuple[int, ...]:
         """(F,): which parameter of the law each flat one belongs to."""
         owner = [0] * len(self.names)
@@ -124,7 +142,7 @@ def build_problem(law: Law, runs: Runs, *, target: str, objective: Objective, sp
         places.append(np.asarray(place, dtype=np.intp) + len(names))
         names += levels
         owners += [position] * len(levels)
-    in_log = np.array([law.parameters[i].role in LOG_COORDINATES and law.parameters[i].low >= 0 for i in owners])
+    in_log = np.array([_moves_by_factors(law.parameters[i]) for i in owners])
     low = np.array([_bound(law.parameters[i].low, bool(log)) for i, log in zip(owners, in_log, strict=True)])
     high = np.array([_bound(law.parameters[i].high, bool(log)) for i, log in zip(owners, in_log, strict=True)])
     return Problem(
@@ -196,6 +214,10 @@ def _bad_rows(column: Array, name: str, must_be_positive: bool) -> Sequence[tupl
 
 def _index_columns(law: Law) -> list[str]:
     return list(dict.fromkeys(one.index for one in law.parameters if one.index is not None))
+
+
+def _moves_by_factors(parameter: Parameter) -> bool:
+    return parameter.role in LOG_COORDINATES and parameter.low >= 0 and not parameter.held
 
 
 def _bound(value: float, in_log: bool) -> float:

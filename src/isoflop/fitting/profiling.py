@@ -52,10 +52,13 @@ def profile_of(problem: Problem, best: Array, *, name: str, level: float) -> Pro
     if name not in problem.names:
         raise UserError(f"The fit has no parameter {name} (it has {', '.join(problem.names)}).")
     flat = problem.names.index(name)
+    if not problem.free[flat]:
+        raise UserError(f"{name} is held at {best[flat]:g}, so there is nothing to profile.")
     kernel = kernel_for(problem, MOST_POINTS)
     start = float(polish_one(problem, best[None], kernel).value[0])
-    rise = _rise(problem, best, level)
-    step = _standard_error(problem, best, flat)
+    with np.errstate(all="ignore"):  # an objective that hardly rises has no ends, or such as can't be computed with
+        rise = _rise(problem, best, level)
+        step = _standard_error(problem, best, flat)
     sides = [_walk(problem, best, flat, (sign * step, start + 2 * rise), kernel) for sign in (-1.0, 1.0)]
     points = [*reversed(sides[0]), (float(best[flat]), start), *sides[1]]
     theta, objective = (np.array(one) for one in zip(*points, strict=True))
@@ -117,7 +120,7 @@ def _rise(problem: Problem, best: Array, level: float) -> float:
     # hardly a run lies within delta, and counting those would say nothing.
     width = max(1.4826 * float(np.median(np.abs(residuals))) * problem.n**-0.2, 1e-12)
     upper, lower = (float(_score(problem, residuals + sign * width).mean()) for sign in (1, -1))
-    spare = max(problem.n - len(best), 1)
+    spare = max(problem.n - problem.n_free, 1)
     variance = (_score(problem, residuals) ** 2).sum() / spare
     phi = variance * 2 * width / max(upper - lower, 1e-300)
     return float(phi * stdtrit(spare, (1 + level) / 2) ** 2 / 2)

@@ -77,6 +77,7 @@ def _normal_draws(problem: Problem, theta: Array, how: Resampling, kernel: Kerne
         np.add.at(sums, how.clusters, parts)
         parts = sums
     units = 1.0 / np.sqrt(np.maximum(np.diag(here.majorant[0]), 1e-300))
+    units = units * problem.free
     inverse = np.linalg.pinv(here.hessian[0] * units * units[:, None], rcond=1e-12, hermitian=True)
     covariance = inverse @ ((parts.T @ parts) * units * units[:, None]) @ inverse
     rng = np.random.default_rng(how.seed)

@@ -125,6 +125,12 @@ class Fit:
         """Each parameter with its interval."""
         return {name: self.estimate(lambda v, name=name: v[name]) for name in self.values}  # type: ignore[misc]
 
+    @property
+    def fitted(self) -> tuple[str, ...]:
+        """The names of the parameters that were fitted, the others being held at one value."""
+        held = {one.name for one in self.law.parameters if one.held}
+        return tuple(name for name in self.values if name.split("[")[0] not in held)
+
     def profile(self, name: str, *, level: float = LEVEL) -> Profile:
         """How the best objective rises as `name` leaves its optimum, and the interval that follows.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from isoflop.fitting.evaluation import Batch, Kernel, jacobian
+from isoflop.fitting.influence import PERFECT
 from isoflop.fitting.newton import polish
 from isoflop.fitting.problem import Array, Indices, Problem
 
@@ -31,10 +32,10 @@ def misfit_factor(
     factor is what their 90 % quantile has of that.
     """
     size = size_of_runs(problem)
-    if size is None or not noise[0] > 0:
-        return 1.0
+    if size is None or not noise[0] > PERFECT:
+        return 1.0  # there is no noise to compare with but rounding
     order = np.argsort(size, kind="stable")
-    cuts = _cuts(size[order], len(theta))
+    cuts = _cuts(size[order], problem.n_free)
     if not cuts:
         return 1.0
     keep = np.zeros((len(cuts), problem.n))

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
 from isoflop.fitting.evaluation import penalty_value
 from isoflop.fitting.problem import Array, Problem
+from isoflop.laws import Law
 from isoflop.laws.parsing import Node
 from isoflop.laws.program import argument_names, lowered, numpy_function, symbols
 from isoflop.laws.roles import basis_of
@@ -28,11 +32,13 @@ def scan(problem: Problem, n_points: int, n_starts: int) -> Array:
     A part is itself spread over the whole box, so that the starts are good and yet not all of one basin.
     """
     problem = _thinned(problem)
-    nonlinear = [i for i, name in enumerate(problem.law.names) if name not in problem.law.linear]
+    law = problem.law
+    nonlinear = [i for i, one in enumerate(law.parameters) if one.name not in law.linear and not one.held]
     if not nonlinear:
         n_points = n_starts = 1
     unit = _kronecker(n_points, len(nonlinear))
-    values = np.ones((n_points, len(problem.names)))
+    # What is held has its value from here on; linear parameters are solved for, within a range that may be one value.
+    values = np.repeat(np.where(problem.free, 1.0, problem.low)[None], n_points, axis=0)
     for column, parameter in enumerate(nonlinear):
         place = np.unique(problem.place[parameter])
         values[:, place] = _spread(problem, parameter, unit[:, column])[:, None]
@@ -88,14 +94,20 @@ def _spread(problem: Problem, parameter: int, unit: Array) -> Array:
 
 def _sizes(problem: Problem, companion: Node) -> Array:
     """The finite values that `companion` has over the runs, or a 1 where there is none."""
-    (value,) = _generated(problem, (companion,))(*problem.arguments(np.ones((1, len(problem.names)))))
+    (value,) = _generated(problem.law, (companion,))(*problem.arguments(np.ones((1, len(problem.names)))))
     values: Array = np.ravel(value)
     values = values[np.isfinite(values)]
     return values if len(values) else np.ones(1)
 
 
-def _generated(problem: Problem, nodes: tuple[Node, ...]):  # type: ignore[no-untyped-def]
-    law = problem.law
+@lru_cache(maxsize=64)
+def _basis(law: Law) -> Callable[..., Any]:
+    """What computes the law without its linear parameters, then the function that each of those multiplies."""
+    offset, functions = basis_of(law.tree, law.linear)
+    return _generated(law, (offset, *functions))
+
+
+def _generated(law: Law, nodes: tuple[Node, ...]) -> Callable[..., Any]:
     symbol = symbols(law.names, law.variables)
     return numpy_function(argument_names(law.names, law.variables), (), [lowered(node, symbol) for node in nodes])
 
@@ -106,11 +118,9 @@ def _solve_linear(problem: Problem, values: Array) -> Array:
     Best in relative least squares (plain ones in raw space): near enough to the objective's own to rank starts by.
     """
     linear = problem.law.linear
-    offset, functions = basis_of(problem.law.tree, linear)
     size = (len(values), problem.n)
     with np.errstate(all="ignore"):
-        generated = _generated(problem, (offset, *functions))(*problem.arguments(values))
-        law, *columns = (np.broadcast_to(one, size) for one in generated)
+        law, *columns = (np.broadcast_to(one, size) for one in _basis(problem.law)(*problem.arguments(values)))
         if linear:
             flats, basis = _flat_basis(problem, columns)
             usable = np.isfinite(basis).all(axis=(1, 2)) & np.isfinite(law).all(axis=1)

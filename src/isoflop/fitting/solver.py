@@ -11,6 +11,7 @@ from isoflop.fitting.evaluation import Batch, Kernel
 from isoflop.fitting.newton import Polished, polish
 from isoflop.fitting.problem import Array, Problem
 from isoflop.fitting.scan import scan
+from isoflop.laws import Law
 
 AGREE = 1e-9
 """Relative difference of the objective below which two polishes have found the same optimum."""
@@ -33,7 +34,7 @@ class Certificate:
     polishes: int
     """Starts from which Newton was run."""
     agree: int
-    """How many of those ended at the best objective (within 1e-9 of it, relative)."""
+    """How many of those ended at the best objective (within 1e-9 of it, relative, or through every run as it does)."""
     converged: bool
     """Whether the best one met the tolerance."""
     gradient_norm: float
@@ -53,8 +54,11 @@ class Solution:
 
 def default_starts(problem: Problem) -> int:
     """How many points to scan: 128 times their number squared for q that enter nonlinearly, 128 to 4,096."""
-    nonlinear = len(problem.law.names) - len(problem.law.linear)
-    return int(np.clip(128 * nonlinear**2, 128, 4096))
+    return int(np.clip(128 * _n_nonlinear(problem.law) ** 2, 128, 4096))
+
+
+def _n_nonlinear(law: Law) -> int:
+    return sum(one.name not in law.linear and not one.held for one in law.parameters)
 
 
 def solve(problem: Problem, kernel: Kernel, *, starts: int | None = None) -> Solution:
@@ -64,7 +68,7 @@ def solve(problem: Problem, kernel: Kernel, *, starts: int | None = None) -> Sol
     `UserError` where the law is finite at no point of its ranges.
     """
     count = default_starts(problem) if starts is None else starts
-    nonlinear = len(problem.law.names) - len(problem.law.linear)
+    nonlinear = _n_nonlinear(problem.law)
     wanted = min(count, 8 * max(1, nonlinear // 2))
     found = _from_scan(problem, kernel, count, wanted)
     for _ in range(MOST_ROUNDS if nonlinear and starts is None else 0):
@@ -81,7 +85,7 @@ def solve(problem: Problem, kernel: Kernel, *, starts: int | None = None) -> Sol
         polishes=len(found.value),
         agree=_agreeing(problem, found.value, AGREE),
         converged=bool(found.converged[best]),
-        gradient_norm=float(np.linalg.norm(gradient) / value) if value > 0 else 0.0,
+        gradient_norm=float(np.linalg.norm(gradient) / value) if value > _perfect(problem) else 0.0,
         next_best=float(others.min()) * scale if len(others) else None,
     )
     return Solution(theta, value * scale, certificate)
@@ -98,7 +102,11 @@ def _from_scan(problem: Problem, kernel: Kernel, count: int, wanted: int) -> Pol
 
 
 def _slack(problem: Problem, value: float, share: float) -> float:
-    return share * (abs(value) + 1e-15 * float(problem.weights.sum()))
+    return share * value if value > _perfect(problem) else _perfect(problem)
+
+
+def _perfect(problem: Problem) -> float:
+    return problem.perfect * float(problem.weights.sum())
 
 
 def _agreeing(problem: Problem, values: Array, share: float) -> int:

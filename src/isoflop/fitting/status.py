@@ -9,7 +9,7 @@ import numpy as np
 
 from isoflop.fitting.evaluation import jacobian
 from isoflop.fitting.influence import Influence
-from isoflop.fitting.problem import Array, Problem
+from isoflop.fitting.problem import LARGEST, Array, Problem
 from isoflop.fitting.resampling import Resampling
 from isoflop.fitting.solver import Solution
 from isoflop.laws.parsing import Binary, Node, names_in
@@ -25,6 +25,8 @@ TRADED, TRADING = 0.03, 3
 how many are named. A coefficient moves by much more than the exponent that it trades with."""
 WORTH_TELLING = 0.05
 """Relative change of a parameter from which on it matters that few runs decide it."""
+FAR_WORSE = 1e4
+"""Relative differences from here on are not told in per cent."""
 LARGE_MISFIT = 1.5
 FAR_BEYOND = 1.5
 MANY = 5
@@ -90,7 +92,7 @@ def _convergence(found: Findings) -> Iterator[Status]:
     worse = ""
     if evidence.next_best is not None:
         excess = evidence.next_best / max(found.solution.value, 1e-300) - 1
-        worse = f"; the next best optimum is {100 * excess:.2g} % worse"
+        worse = f"; the next best optimum is {f'{100 * excess:.2g} %' if excess < FAR_WORSE else 'far'} worse"
     yield Status(
         "converged",
         f"{evidence.agree} of {evidence.polishes} polishes, from the best of {evidence.starts} points spread over the "
@@ -116,8 +118,8 @@ def _bounds(found: Findings) -> Iterator[Status]:
                 f"{name} has no effect: its term has gone to zero or to a constant. Fit a law without it, or add runs "
                 "where it matters.",
             )
-        elif low or high:
-            end, bound = ("lower", parameter.low) if low else ("upper", parameter.high)
+        elif (low or high) and problem.free[flat]:
+            end, bound = ("lower", parameter.low) if low else ("upper", min(parameter.high, LARGEST))
             yield Status(
                 "at_bound",
                 f"{name} is at the {end} end of its range, {bound:g}: its interval has one side only. Widen the range "
@@ -155,11 +157,11 @@ def _identification(found: Findings) -> Iterator[Status]:
 
 def _amounts(found: Findings) -> Iterator[Status]:
     problem = found.problem
-    spare = problem.n - len(problem.names)
+    spare = problem.n - problem.n_free
     if spare < FEW_SPARE_RUNS:
         yield Status(
             "too_few_runs",
-            f"{problem.n} runs for {len(problem.names)} parameters leave {spare} to tell the noise by: intervals are "
+            f"{problem.n} runs for {problem.n_free} parameters leave {spare} to tell the noise by: intervals are "
             "wide and rest on the normal model. Add runs, or use a law with fewer parameters.",
         )
     for name in problem.law.variables:
@@ -192,11 +194,12 @@ def _influence(found: Findings) -> Iterator[Status]:
         return
     code = "one_run_decides" if len(rows) == 1 else "few_runs_decide"
     verb, them = ("decides", "it") if len(rows) == 1 else ("decide", "them")
+    percent = f" ({100 * (then[most] / now[most] - 1):+.0f} %)" if change[most] < FAR_WORSE else ""
     yield Status(
         code,
         f"{len(rows)} of {found.problem.n} runs {verb} the fit ({_named(found.runs, rows)}): without {them} "
-        f"{found.problem.names[most]} is {then[most]:.4g} instead of {now[most]:.4g} "
-        f"({100 * (then[most] / now[most] - 1):+.0f} %). Look at what is special about {them} before believing either.",
+        f"{found.problem.names[most]} is {then[most]:.4g} instead of {now[most]:.4g}{percent}. "
+        f"Look at what is special about {them} before believing either.",
     )
 
 

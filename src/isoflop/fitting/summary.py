@@ -73,7 +73,8 @@ def _parameters(fit: Fit) -> str:
     roles = {one.name: one for one in fit.law.parameters}
     for name, estimate in fit.parameters.items():
         own = roles[name.split("[")[0]]
-        rows.append((name, *_cells(estimate), own.role if own.index is None else f"{own.role}, one per {own.index}"))
+        role = own.role if own.index is None else f"{own.role}, one per {own.index}"
+        rows.append((name, f"{estimate.value:.6g}", "", "held") if own.held else (name, *_cells(estimate), role))
     how = f"{len(fit.draws)} draws: {_SCHEMES[fit.resample]}, seed {fit.seed}"
     return _table(("Parameter", "value", "90 % interval", ""), rows) + f"\n  ({how})"
 

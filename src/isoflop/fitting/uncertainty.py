@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from isoflop.fitting.evaluation import Kernel, jacobian
+from isoflop.fitting.kernels import kernel_for
 from isoflop.fitting.noise import noise_of
 from isoflop.fitting.problem import Array, Problem
 from isoflop.fitting.resampling import ENOUGH, Resampling, draw
@@ -34,12 +35,13 @@ def uncertainty_of(problem: Problem, theta: Array, *, how: Resampling, kernel: K
     model = noise_of(residuals, jacobian(problem, theta), own)
     scale, ratio = model.draw(how.draws or 1, np.random.default_rng([how.seed, 1]))
     spread = scale * np.sqrt(1 + ratio**2)
-    scale_now, ratio_now = float(np.median(scale)), float(np.median(ratio))
+    scale_now, ratio_now = model.typical
     if problem.n >= ENOUGH and not ratio_now:
         # With runs enough, the middle 90 % of the residuals say what a new run does, whatever the tails look like.
         inner = float(np.quantile(np.abs(residuals), 0.9)) / NORMAL_90
-        robust = inner * np.sqrt(problem.n / max(problem.n - len(theta), 1))
+        robust = inner * np.sqrt(problem.n / max(problem.n - problem.n_free, 1))
         spread, scale_now = spread * (robust / max(scale_now, 1e-300)), robust
     factor = misfit_factor(problem, theta, clusters=own, noise=(scale_now, ratio_now), kernel=kernel)
-    draws = problem.values(draw(problem, theta, how=how, noise=model, kernel=kernel))
+    fast = kernel_for(problem, how.draws)
+    draws = problem.values(draw(problem, theta, how=how, noise=model, kernel=fast))
     return Uncertainty(draws, float(scale_now * np.hypot(1, ratio_now)), spread[: how.draws], factor)

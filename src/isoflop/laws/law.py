@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -63,23 +63,29 @@ class Parameter:
     index: str | None = None
     role: Role = "shape"
 
+    @property
+    def held(self) -> bool:
+        """Whether it has one value only, so that nothing is fitted."""
+        return self.low == self.high
+
 
 @dataclass(frozen=True, init=False, repr=False)
 class Law:
     """A scaling law, such as `Law("E + A / N**alpha + B / D**beta")`.
 
     `variables` adds names to those that are columns anyway (`VARIABLES`); each further keyword gives a parameter the
-    range that it may not leave: `Law(formula, alpha=(0.01, 1.5))`. `name[column]` is one parameter per value of that
-    column. Raises `UserError` where the formula can't be read (with a caret under the character) or a range is wrong.
+    range that it may not leave, `Law(formula, alpha=(0.01, 1.5))`, or the value that it is held at, `Law(formula,
+    E=1.8)`. `name[column]` is one parameter per value of that column. Raises `UserError` where the formula can't be
+    read (with a caret under the character) or a range is wrong.
     """
 
     formula: str
     variables: tuple[str, ...]
     """The columns that the law reads, in the order of the formula."""
     ranges: tuple[tuple[str, float, float], ...]
-    """The ranges that were given, by name."""
+    """The ranges that were given, by name; both ends are the same where a parameter is held."""
 
-    def __init__(self, formula: str, *, variables: Sequence[str] = (), **ranges: tuple[float, float]) -> None:
+    def __init__(self, formula: str, *, variables: Sequence[str] = (), **ranges: tuple[float, float] | float) -> None:
         tree = parse(formula)
         known = VARIABLES | set(variables)
         used = tuple(dict.fromkeys(one.name for one in names_in(tree) if one.name in known))
@@ -90,7 +96,8 @@ class Law:
         self._check(formula, ranges)
 
     def __repr__(self) -> str:
-        ranges = "".join(f", {name}=({low:g}, {high:g})" for name, low, high in self.ranges)
+        given = ((name, f"{low:g}" if low == high else f"({low:g}, {high:g})") for name, low, high in self.ranges)
+        ranges = "".join(f", {name}={text}" for name, text in given)
         return f"Law({self.formula!r}{ranges})"
 
     @cached_property
@@ -229,9 +236,11 @@ class Law:
 
 def _range(name: str, given: Any) -> tuple[float, float]:
     try:
-        low, high = (float(one) for one in given)
+        low, high = (float(one) for one in (given if isinstance(given, Iterable) else (given, given)))
     except (TypeError, ValueError) as error:
-        raise UserError(f"The range of {name} must be a pair such as (0, 3), not {given!r}.") from error
-    if math.isnan(low) or math.isnan(high) or low >= high:
+        raise UserError(
+            f"The range of {name} must be a pair such as (0, 3), or a number to hold it at, not {given!r}."
+        ) from error
+    if math.isnan(low) or math.isnan(high) or low > high or (low == high and math.isinf(low)):
         raise UserError(f"The range of {name} is ({low:g}, {high:g}): its first number must be below its second.")
     return low, high

@@ -6,13 +6,14 @@ import hashlib
 from collections.abc import Callable, Mapping
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from isoflop.models.decoder import Decoder
 from isoflop.models.encoder import Encoder
 from isoflop.models.encoder_decoder import EncoderDecoder
+from isoflop.models.folding import WeightRule, weight_rules
 from isoflop.models.model import Model
-from isoflop.models.parametrization import Parametrization, WeightRule, logit_scale, weight_rule
+from isoflop.models.parametrization import Parametrization, logit_scale
 from isoflop.shapes import ModelShape, Stack
 
 STACKS: Mapping[Stack, Callable[..., Model]] = {
@@ -31,16 +32,15 @@ def build_model(
     `seed` and the weight's name, so that what one weight starts from depends on no other.
     """
     model = STACKS[shape.stack](shape, logit_scale=logit_scale(shape, table))
-    rules = {
-        name: weight_rule(name, shape=shape, base=base, table=table, fan_in=parameter.shape[-1])
-        for name, parameter in model.named_parameters()
-    }
+    sizes = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
+    rules = weight_rules(sizes, table, shape=shape, base=base)
     for name, parameter in model.named_parameters():
-        rule = rules[name]
-        nn.init.normal_(parameter, rule.init_mean, rule.init_std, generator=_generator(seed, name))
+        draw_weight(name, parameter, rule=rules[name], seed=seed)
     return model, rules
 
 
-def _generator(seed: int, name: str) -> torch.Generator:
+def draw_weight(name: str, weight: Tensor, *, rule: WeightRule, seed: int) -> Tensor:
+    """Give `weight`, the whole weight called `name`, its first values; returns it."""
     digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
+    generator = torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
+    return nn.init.normal_(weight, rule.init_mean, rule.init_std, generator=generator)

@@ -2,20 +2,18 @@
 
 | symbol | meaning |
 | --- | --- |
-| fan_in | inputs of the weight (an embedding: its width, so that one rule gives u-μP's embedding rate) |
+| fan_in | inputs of the weight (an embedding or gain: its width, so that one rule gives u-μP's embedding rate) |
 | m_N | width / base width |
 | m_L | layers / base layers |
 | layers | number of blocks, each attention + feed-forward |
 
-Sources: SP and μP: Yang et al. 2022 (arXiv 2203.03466, table 8); u-μP: Blake et al. 2024 (arXiv 2407.17465, table 2);
-CompleteP: Dey et al. 2025 (arXiv 2505.01618, table 1 with α = 1).
+docs/parametrizations.md shows the table with each entry's source; `folding` says what of it a plain model needs.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from isoflop.errors import UserError
@@ -43,88 +41,13 @@ class Power:
             * size.layers**self.layers
         )
 
+    def times(self, constant: float) -> Power:
+        """The same rule with another constant factor."""
+        return Power(self.constant * constant, self.fan_in, self.width, self.depth, self.layers)
+
 
 ONE = Power()
-
-
-@dataclass(frozen=True)
-class Rule:
-    """One cell of the table: init standard deviation (B), forward multiplier (A), factor on Adam's rate (C)."""
-
-    init: Power = ONE
-    multiplier: Power = ONE
-    lr: Power = ONE
-
-
-@dataclass(frozen=True)
-class Parametrization:
-    """A whole parametrisation.
-
-    `head_power` p scales attention logits by head_size**-p; `branch` is the factor on every residual branch;
-    `unit_scaled` adds u-μP's factors after non-linearities.
-    """
-
-    name: str
-    rules: Mapping[Role, Rule]
-    head_power: float
-    branch: Power
-    unit_scaled: bool
-
-
-SP_STD = 0.02
-"""Init of GPT-2 and most models since (Radford et al. 2019); μP and CompleteP use it at the base width."""
-
-SP = Parametrization(
-    "sp",
-    {
-        "embedding": Rule(init=Power(SP_STD)),
-        "hidden": Rule(init=Power(SP_STD)),
-        "output": Rule(init=Power(SP_STD)),
-    },
-    head_power=0.5,
-    branch=ONE,
-    unit_scaled=False,
-)
-MUP = Parametrization(
-    "mup",
-    {
-        "embedding": Rule(init=Power(SP_STD)),
-        "hidden": Rule(init=Power(SP_STD, width=-0.5), lr=Power(width=-1)),
-        "output": Rule(init=Power(SP_STD), multiplier=Power(width=-1)),
-    },
-    head_power=1.0,
-    branch=ONE,
-    unit_scaled=False,
-)
-COMPLETEP = Parametrization(
-    "completep",
-    dict(MUP.rules),  # at α = 1 the learning rates carry no depth factor: only the residual branches do
-    head_power=1.0,
-    branch=Power(depth=-1),
-    unit_scaled=False,
-)
-UMUP = Parametrization(
-    "u-mup",
-    {
-        "embedding": Rule(lr=Power(fan_in=-0.5)),
-        "hidden": Rule(multiplier=Power(fan_in=-0.5), lr=Power(fan_in=-0.5, layers=-0.5)),
-        "output": Rule(multiplier=Power(fan_in=-1)),
-    },
-    head_power=1.0,
-    # u-μP's scheme (appendix G.2, all α at 1) is x ← b·x + a·f(x) with τ_i² = 1/(L + i), a = τ/√(1+τ²), b = 1/√(1+τ²).
-    # Divided by the stream's running factor, a_i / (b_0⋯b_i) telescopes to 1/√L for every branch i.
-    branch=Power(layers=-0.5),
-    unit_scaled=True,
-)
-
-PARAMETRIZATIONS: Mapping[str, Parametrization] = {p.name: p for p in (SP, MUP, UMUP, COMPLETEP)}
-
-
-def parametrization(name: str) -> Parametrization:
-    """The parametrisation called `name`. Raises `UserError` for an unknown one."""
-    if name not in PARAMETRIZATIONS:
-        raise UserError(f"No parametrisation is called {name!r}: choose one of {', '.join(PARAMETRIZATIONS)}.")
-    return PARAMETRIZATIONS[name]
+ZERO = Power(0.0)
 
 
 @dataclass(frozen=True)
@@ -141,74 +64,162 @@ class Size:
 
 
 @dataclass(frozen=True)
-class WeightRule:
-    """What a plain model needs to know of one weight: init standard deviation and factors on the global rate and ε."""
+class Rule:
+    """One role's row: init (B), forward multiplier (A), factor on Adam's rate (C), whether weight decay touches it.
 
-    role: Role
-    init_std: float
-    lr_factor: float
-    eps_factor: float
-    init_mean: float = 0.0
-
-
-def weight_rule(name: str, *, shape: ModelShape, base: ModelShape, table: Parametrization, fan_in: int) -> WeightRule:
-    """The folded rule of the weight called `name` (a name in `Decoder.named_parameters()`).
-
-    Folding: A → 1, B → A·B, C → A·C, ε → ε/A (docs/decisions/0002).
+    `init` is a standard deviation; `start` is the value around which it is drawn (gains start at 1).
     """
-    role = role_of(name)
-    if role in ("gain", "bias"):
-        return WeightRule(role, init_std=0.0, lr_factor=1.0, eps_factor=1.0, init_mean=float(role == "gain"))
-    rule, size = table.rules[role], Size.of(shape, base)
-    multiplier = rule.multiplier.at(size, fan_in) * branch_multiplier(name, shape=shape, base=base, table=table)
-    return WeightRule(
-        role=role,
-        init_std=rule.init.at(size, fan_in) * multiplier,
-        lr_factor=rule.lr.at(size, fan_in) * multiplier,
-        eps_factor=1 / multiplier,
+
+    init: Power
+    multiplier: Power = ONE
+    lr: Power = ONE
+    decays: bool = True
+    start: float = 0.0
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class BlockRule:
+    """What every weight inside a residual block has besides its role, and the factor on what a branch adds."""
+
+    branch: Power = ONE
+    lr: Power = ONE
+    eps: Power = ONE
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class Alphas:
+    """u-μP's tunable multipliers (arXiv 2407.17465, table 3), all 1 by default.
+
+    `residual` is the variance that all branches together add, relative to the embedding's; `residual_attention` is
+    the ratio of attention's part to the feed-forward's; `attention` and `loss` multiply what goes into the softmax of
+    the attention and of the loss. α_ffn-act is not offered: the gate shares one weight with the value here.
+    """
+
+    residual: float = 1.0
+    residual_attention: float = 1.0
+    attention: float = 1.0
+    loss: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("residual", "residual_attention", "attention", "loss"):
+            if not getattr(self, name) > 0:
+                raise UserError(f"u-μP's multiplier {name} must be above 0, not {getattr(self, name)}.")
+
+    def branch(self, *, attention: bool) -> float:
+        """α of an attention or a feed-forward branch: α_f = α_res·√(2/(1+r²)), α_a = r·α_f (appendix G.2.2)."""
+        r = self.residual_attention
+        feed_forward = self.residual * (2 / (1 + r**2)) ** 0.5
+        return r * feed_forward if attention else feed_forward
+
+
+@dataclass(frozen=True)
+class Parametrization:
+    """A whole parametrisation.
+
+    `head_power` p scales attention logits by head_size**-p; `unit_scaled` adds u-μP's factors after non-linearities
+    and its running residual scheme; `depth_exponent` is the power of the depth in that scheme.
+    """
+
+    name: str
+    rules: Mapping[Role, Rule]
+    block: BlockRule
+    head_power: float
+    head_source: str
+    unit_scaled: bool = False
+    depth_exponent: float = 0.5
+    alphas: Alphas = field(default_factory=Alphas)
+
+
+SP_STD = 0.02
+"""Init of GPT-2 and most models since (Radford et al. 2019); μP and CompleteP use it at the base width."""
+TP5 = "Yang et al. 2022, arXiv 2203.03466"
+COMPLETE = "Dey et al. 2025, arXiv 2505.01618, table 1"
+UNIT = "Blake et al. 2024, arXiv 2407.17465"
+
+
+def _standard() -> Parametrization:
+    std = Power(SP_STD)
+    source = f"{COMPLETE}, column SP"
+    rules: dict[Role, Rule] = {
+        "embedding": Rule(std, source=source),
+        "hidden": Rule(std, source=source),
+        "output": Rule(std, source=source),
+        "gain": Rule(ZERO, start=1.0, decays=False, source=source),
+        "bias": Rule(ZERO, decays=False, source=source),
+    }
+    return Parametrization("sp", rules, BlockRule(source=source), 0.5, "Vaswani et al. 2017, arXiv 1706.03762, eq. 1")
+
+
+def _mu_rules(source: str) -> dict[Role, Rule]:
+    """μP's rows, which CompleteP shares: what differs between them is inside the residual blocks."""
+    return {
+        "embedding": Rule(Power(SP_STD), source=source),
+        "hidden": Rule(Power(SP_STD, width=-0.5), lr=Power(width=-1), source=source),
+        "output": Rule(Power(SP_STD), multiplier=Power(width=-1), source=source),
+        "gain": Rule(ZERO, start=1.0, decays=False, source=source),
+        "bias": Rule(ZERO, decays=False, source=source),
+    }
+
+
+def _mup() -> Parametrization:
+    rules = _mu_rules(f"{TP5}, table 8; {COMPLETE}, column μP")
+    block = BlockRule(eps=Power(width=-1), source=f"{COMPLETE}, column μP")
+    return Parametrization("mup", rules, block, 1.0, f"{TP5}, definition 4.1")
+
+
+def completep(alpha: float = 1.0) -> Parametrization:
+    """CompleteP (α = 1), or another member of its family: branches times m_L^-α, rates inside blocks m_L^(α-1)."""
+    if not 0.5 <= alpha <= 1:
+        raise UserError(f"CompleteP's α must be between 0.5 and 1, not {alpha}.")
+    block = BlockRule(
+        branch=Power(depth=-alpha),
+        lr=Power(depth=alpha - 1),
+        eps=Power(width=-1, depth=-alpha),
+        source=f"{COMPLETE}, column α",
     )
+    return Parametrization("completep", _mu_rules(f"{COMPLETE}, column α"), block, 1.0, f"{TP5}, definition 4.1")
 
 
-def role_of(name: str) -> Role:
-    """The role of a weight, from its name alone, so that no sharding of the tensor can lose it."""
-    if name.endswith(".bias"):
-        return "bias"
-    module = name.split(".")[-2]
-    if module == "norm" or module.endswith("_norm"):
-        return "gain"
-    if module in ("embedding", "position_table", "segment_table", "relative"):
-        return "embedding"
-    return "output" if module in ("head", "pair_head") else "hidden"
+def umup(alphas: Alphas | None = None, *, depth_exponent: float = 0.5) -> Parametrization:
+    """u-μP with its multipliers `alphas`. A `depth_exponent` other than 1/2 is our extension, in no paper: branches
+    then weigh layers^-p and rates inside blocks layers^(p-1), as in CompleteP's family.
+    """
+    if not 0.5 <= depth_exponent <= 1:
+        raise UserError(f"u-μP's depth exponent must be between 0.5 and 1, not {depth_exponent}.")
+    alphas = alphas or Alphas()
+    table = f"{UNIT}, table 2"
+    library = "unit-scaling 0.3.5"
+    rules: dict[Role, Rule] = {
+        "embedding": Rule(ONE, lr=Power(fan_in=-0.5), source=table),
+        "hidden": Rule(ONE, multiplier=Power(fan_in=-0.5), lr=Power(fan_in=-0.5), source=table),
+        "output": Rule(ONE, multiplier=Power(alphas.loss, fan_in=-1), source=table),
+        "gain": Rule(
+            ZERO, lr=Power(fan_in=-0.5), start=1.0, decays=False, source=f"ours, see below ({library}: C = 1)"
+        ),
+        "bias": Rule(ZERO, multiplier=Power(fan_in=-0.5), decays=False, source=f"{library}, linear and optim"),
+    }
+    block = BlockRule(
+        branch=Power(layers=-depth_exponent),
+        lr=Power(layers=depth_exponent - 1),
+        source=f"{table} and appendix G.2.2, folded",
+    )
+    head = f"{TP5}, definition 4.1; {UNIT}, table 8"
+    return Parametrization("u-mup", rules, block, 1.0, head, True, depth_exponent, alphas)
+
+
+SP, MUP, UMUP, COMPLETEP = _standard(), _mup(), umup(), completep()
+PARAMETRIZATIONS: Mapping[str, Parametrization] = {p.name: p for p in (SP, MUP, UMUP, COMPLETEP)}
+
+
+def parametrization(name: str) -> Parametrization:
+    """The parametrisation called `name`. Raises `UserError` for an unknown one."""
+    if name not in PARAMETRIZATIONS:
+        raise UserError(f"No parametrisation is called {name!r}: choose one of {', '.join(PARAMETRIZATIONS)}.")
+    return PARAMETRIZATIONS[name]
 
 
 def logit_scale(shape: ModelShape, table: Parametrization) -> float:
-    """The factor on q·k: head_size**-1/2 (SP) or 1/head_size (μP and its kin)."""
-    return float(shape.head_size**-table.head_power)
-
-
-def branch_multiplier(name: str, *, shape: ModelShape, base: ModelShape, table: Parametrization) -> float:
-    """What the last weight of a residual branch takes over: the branch's factor and the non-linearity's unit scale."""
-    if not name.endswith(("attention.out.weight", "cross.out.weight", "feed_forward.down.weight")):
-        return 1.0
-    factor = table.branch.at(Size.of(shape, base), 1)
-    if not table.unit_scaled:
-        return factor
-    after_attention = name.endswith(".out.weight")
-    return factor * (attention_unit_scale(shape) if after_attention else activation_unit_scale(shape))
-
-
-def attention_unit_scale(shape: ModelShape) -> float:
-    """u-μP's factor after causal attention at α = 1 (arXiv 2407.17465, appendix B; T keys = the context)."""
-    spread = 1 / (1 + 4 * shape.head_size)
-    low = math.sqrt(math.log(shape.context) / shape.context) if shape.context > 1 else 1.0
-    return float(low ** (spread - 1))
-
-
-def activation_unit_scale(shape: ModelShape) -> float:
-    """u-μP's factor after the activation at α = 1; for the ReLUs, 1/√E[f(z)²] with z standard normal."""
-    if shape.is_gated:
-        return 2**0.75
-    if shape.feed_forward in ("gelu", "gelu_tanh"):
-        low, high, weight = 2.0, math.sqrt(2 / (1 - 1 / math.pi)), 1 / 1.25
-        return math.exp(weight * math.log(high) + (1 - weight) * math.log(low))
-    return math.sqrt(2.0) if shape.feed_forward == "relu" else math.sqrt(2 / 3)
+    """The factor on q·k: head_size**-1/2 (SP) or 1/head_size (μP and its kin), times α_attn-softmax."""
+    return float(table.alphas.attention * shape.head_size**-table.head_power)

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from isoflop.errors import UserError
 from isoflop.fitting.result import Estimate, Fit
 from isoflop.fitting.status import Status
+from isoflop.laws.catalogue import find
 from isoflop.laws.law import Law
 from isoflop.laws.lookup import resolve
 
@@ -25,8 +26,8 @@ UNIQUE_NAMES = ("U", "unique_tokens")
 COMPUTE_NAMES = ("C", "flops")
 TRAIN = 6.0
 """FLOPs per parameter and token of training, forward and backward (Kaplan et al. 2020, section 2.1)."""
-LESS_IS_BETTER = ("loss", "error")
-"""What a fit's target must be to be planned on."""
+LESS_IS_BETTER = ("loss", "L", "error")
+"""What a law's target must be to be planned on."""
 BEYOND = 1e60
 """So many parameters and tokens that only a law's floor is left."""
 
@@ -108,7 +109,7 @@ def basis_of(source: Fit | Basis | str | Path, *, fixed: Mapping[str, Any] | Non
     elif isinstance(source, Fit):
         basis = _of_fit(source, "fit", fixed or {})
     elif isinstance(source, Path) or source.endswith(".json"):
-        basis = _of_fit(_read(Path(source)), str(source), fixed or {})
+        basis = _of_fit(read_fit(Path(source)), str(source), fixed or {})
     else:
         law, values = resolve(source)
         if values is None:
@@ -116,6 +117,7 @@ def basis_of(source: Fit | Basis | str | Path, *, fixed: Mapping[str, Any] | Non
                 f"{source!r} is a law without values: name one of its published sets (see `isoflop laws show "
                 f"{source}`), or fit it first."
             )
+        _refuse_what_is_no_loss(source, find(source.partition(":")[0].strip()).target.name)
         basis = Basis(law, values, source, fixed=fixed or {})
     known = {basis.size, basis.data, basis.unique, *COMPUTE_NAMES, *basis.fixed}
     missing = [name for name in basis.law.variables if name not in known]
@@ -125,12 +127,17 @@ def basis_of(source: Fit | Basis | str | Path, *, fixed: Mapping[str, Any] | Non
 
 
 def _of_fit(fit: Fit, name: str, fixed: Mapping[str, Any]) -> Basis:
-    if fit.target not in LESS_IS_BETTER:
-        raise UserError(f"{name} predicts {fit.target}, and a plan makes a loss small: fit the loss, and plan on that.")
+    _refuse_what_is_no_loss(name, fit.target)
     return Basis(fit.law, fit.values, name, dict(fit.draw_values), fit.status, fixed, fit)
 
 
-def _read(path: Path) -> Fit:
+def _refuse_what_is_no_loss(name: str, target: str) -> None:
+    if target not in LESS_IS_BETTER:
+        raise UserError(f"{name} predicts {target}, and a plan makes a loss small: plan on a law of the loss.")
+
+
+def read_fit(path: Path) -> Fit:
+    """The fit in a JSON file. Raises `UserError` where it is none."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

@@ -87,10 +87,13 @@ def parse_devices(text: str) -> tuple[int, Hardware]:
 
 
 _BEKMAN = "S. Bekman, Machine Learning Engineering, github.com/stas00/ml-engineering, 2026-08-22: accelerator, network"
-_SEMIANALYSIS = _BEKMAN + "; reached: SemiAnalysis, MI300X vs H100 vs H200, 2024-12-22"
+_SEMIANALYSIS = (
+    _BEKMAN + "; reached: SemiAnalysis, MI300X vs H100 vs H200, 2024-12-22, from memory and not verified; "
+    "Bekman measured 794.5 in bf16 at the best shape of an H100, 781.9 of an MI300X"
+)
 _HOPPER = {"bf16": 720 * TERA, "fp8": 1280 * TERA}
 _LAMBDA = "lambda.ai/instances, 8 devices"
-_GOOGLE = "cloud.google.com/tpu/pricing, us-east"
+_GOOGLE = "Google Cloud Billing Catalog, us-central1, on demand, a chip"
 
 
 def _device(
@@ -157,18 +160,18 @@ DEVICES: Mapping[str, Hardware] = {
         replace(
             _device("tpuv4", {"bf16": 275}, (32, 1.228), (4096, 150, 6.25)),
             watts=192,
-            price=Price(3.22, "2025-06-01", _GOOGLE),
+            price=Price(3.22, "2026-08-24", _GOOGLE),
             source="Jouppi et al. 2023, arXiv 2304.01433, table 4; cloud.google.com/tpu/docs/v4",
         ),
         replace(
             _device("tpuv5p", {"bf16": 459}, (95, 2.765), (8960, 300, 6.25)),
-            price=Price(4.20, "2025-06-01", _GOOGLE),
+            price=Price(4.20, "2026-08-24", _GOOGLE),
             source="cloud.google.com/tpu/docs/v5p: 4800 Gbps between chips, one direction taken as half",
         ),
         replace(
-            _device("tpuv6e", {"bf16": 918, "fp8": 918}, (32, 1.64), (256, 224, 12.5)),
-            price=Price(2.70, "2025-06-01", _GOOGLE),
-            source="cloud.google.com/tpu/docs/v6e: 3584 Gbps between chips, one direction taken as half",
+            _device("tpuv6e", {"bf16": 918}, (32, 1.638), (256, 400, 12.5)),
+            price=Price(2.70, "2026-08-24", _GOOGLE),
+            source="docs.cloud.google.com/tpu/docs/v6e: 800 GB/s between chips in both directions, taken as 400 in one",
         ),
         replace(
             _device("rtx4090", {"fp32": 82.6, "bf16": 165.2, "fp8": 330.3}, (24, 1.008), (8, 32, 12.5)),

@@ -28,7 +28,7 @@ class Suggestion:
 
 
 CUSTOMS = (
-    Suggestion("warm_up", "1 % of the steps, at least 100 and at most 2,000", "steps", "linear from 0",
+    Suggestion("warm_up", "1 % of the steps, at least 100, at most 2,000 and a tenth", "steps", "linear from 0",
                "Wortsman et al. 2023, arXiv 2309.14322: longer warm-up widens the range of safe learning rates"),
     Suggestion("schedule", "constant, then 1 - sqrt to zero over the last 20 % of the tokens", "",
                "trunk and cool-down",

@@ -14,7 +14,7 @@ from isoflop.planning.memory import MemoryUse, memory_per_device
 from isoflop.planning.step_time import StepTime, step_time
 from isoflop.shapes import ModelShape, train_flops_per_token
 from isoflop.shapes.footprint import Recompute
-from isoflop.shapes.program import PROGRAM, SINGLE_PRECISION, Program
+from isoflop.shapes.program import EAGER_CPU, PROGRAM, Program
 
 USABLE = 0.9
 """Share of a device's memory that a plan may fill: the rest is for the driver, collectives and fragments."""
@@ -88,7 +88,7 @@ def layouts(
     """
     device = hardware(device) if isinstance(device, str) else device
     precision = precision or device.usual
-    program = program or (SINGLE_PRECISION if precision == "fp32" else PROGRAM)
+    program = program or (EAGER_CPU if precision == "fp32" else PROGRAM)
     if batch_tokens < shape.context:
         raise UserError(
             f"A batch of {batch_tokens:,} tokens is smaller than one sequence of {shape.context:,}: choose a larger "

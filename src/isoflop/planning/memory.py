@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from isoflop.planning.layout import Layout, Workload
 from isoflop.shapes.counting import count_params, expert_matrix_params, matmul_params
@@ -13,7 +13,8 @@ from isoflop.shapes.model_shape import ModelShape
 
 @dataclass(frozen=True)
 class MemoryUse:
-    """Bytes per device. `gathered` is what sharding holds unsharded for a while: weights and their gradients."""
+    """Bytes per device. `gathered` is what sharding holds unsharded for a while: weights and their gradients;
+    `buffers` is what one operation needs and nobody keeps."""
 
     weights: float
     gradients: float
@@ -21,6 +22,7 @@ class MemoryUse:
     gathered: float
     activations: float
     logits: float
+    buffers: float = 0.0
 
     @property
     def total(self) -> float:
@@ -28,9 +30,49 @@ class MemoryUse:
 
 
 def memory_per_device(load: Workload, layout: Layout) -> MemoryUse:
-    """Bytes on the stage that holds most: the first (most micro-batches in flight) or the last (with the logits)."""
+    """Bytes on the stage that holds most: the first (most micro-batches in flight) or the last (with the logits).
+
+    Where the program is known moment by moment and the device is alone, what the fullest moment holds; else everything
+    that is ever held, as if at once.
+    """
+    if load.program.drops_gradients and layout.devices == 1:
+        return max(moments(load, layout).values(), key=lambda use: use.total)
     first = _stage(load, layout, last=layout.pipeline == 1)
     return first if layout.pipeline == 1 else max(first, _stage(load, layout, last=True), key=lambda use: use.total)
+
+
+def moments(load: Workload, layout: Layout) -> dict[str, MemoryUse]:
+    """What one device that trains alone holds at the moments of a step that can be the fullest.
+
+    Gradients are freed before the forward pass, unless several micro-batches add them up. Full, the loss makes the
+    logits and their log-softmax, then the gradient of each; in chunks, the gradients of head and features instead. In
+    the backward pass of the last layer a gated feed-forward has two gradients of its hidden size beside all that was
+    kept. A tied table gets one gradient as the head's and one as the embedding's.
+    """
+    shape, program = load.shape, load.program
+    every = _stage(load, layout, last=True)
+    e, tokens = program.element, layout.micro_batch * shape.context
+    stream, table = e * tokens * shape.width, e * shape.vocab * shape.width
+    norm = 2 * stream
+    full = replace(every, activations=every.activations + norm, logits=0.0)
+    # With several micro-batches gradients add up, and none is freed before the last.
+    freed = full if layout.micro_batches(load.sequences) > 1 else replace(full, gradients=0.0)
+    entries = tokens * shape.vocab
+    once = e * min(entries, program.loss_entries or entries)
+    if program.loss_entries:
+        loss, backward = (
+            replace(freed, logits=once, buffers=2 * table + stream),
+            replace(freed, buffers=2 * (table + stream)),
+        )
+    else:
+        loss, backward = replace(freed, logits=2 * once), replace(freed, logits=3 * once)
+    hidden = e * tokens * shape.ffn * (2 if shape.matrices_per_feed_forward == 3 else 1)
+    return {
+        "loss": loss,
+        "loss backward": backward,
+        "last layer backward": replace(freed, gradients=freed.gradients or table, buffers=hidden + stream),
+        "embedding backward": replace(full, activations=stream, buffers=stream + (table if shape.tied else 0)),
+    }
 
 
 def stage_params(shape: ModelShape, layout: Layout) -> float:

@@ -76,7 +76,7 @@ def tokens_for(basis: Basis, params: Array, loss: float, *, unique: float | None
     """The data that models of `params` need to reach `loss`: infinite where no data suffice."""
     low, high = np.zeros_like(params), np.full_like(params, math.log(LARGEST))
     reached = basis.loss(params, np.exp(high), unique=unique) <= loss
-    for _ in range(75):
+    for _ in range(58):
         middle = (low + high) / 2
         enough = basis.loss(params, np.exp(middle), unique=unique) <= loss
         low, high = np.where(enough, low, middle), np.where(enough, middle, high)
@@ -86,7 +86,7 @@ def tokens_for(basis: Basis, params: Array, loss: float, *, unique: float | None
 def budget_where(quantity: Callable[[float], float], target: float) -> float:
     """The FLOPs at which `quantity`, which grows with the budget, reaches `target`."""
     low, high = math.log(1e6), math.log(1e40)
-    for _ in range(90):
+    for _ in range(48):
         middle = (low + high) / 2
         low, high = (low, middle) if quantity(math.exp(middle)) >= target else (middle, high)
     return math.exp((low + high) / 2)
@@ -123,7 +123,7 @@ def _least(value: Callable[[Array], Array], low: float, high: float, basis: Basi
         )
     left, right = grid[at - 1], grid[at + 1]
     stencil = STEP * np.array([-2.0, -1.0, 1.0, 2.0])
-    for _ in range(60):
+    for _ in range(40):
         middle = (left + right) / 2
         before2, before, after, after2 = value(middle + stencil)
         slope = before2 - 8 * before + 8 * after - after2

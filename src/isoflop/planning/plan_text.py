@@ -1,11 +1,9 @@
-"""A plan as text for people and as TOML for the training half."""
+"""A plan as text for people."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-
-import tomli_w
 
 from isoflop.fitting.result import Estimate
 from isoflop.fitting.status import GOOD
@@ -17,7 +15,6 @@ from isoflop.shapes import count_params, train_flops_per_token
 
 SHOWN_LAYOUTS = 5
 CURVE_POINTS = 6
-SCHEMA = 1
 
 
 def plan_text(plan: Plan) -> str:
@@ -26,6 +23,7 @@ def plan_text(plan: Plan) -> str:
         [
             *_status(plan),
             *_allocation(plan),
+            *_downstream(plan),
             "",
             *_shape(plan),
             "",
@@ -52,41 +50,6 @@ def ladder_text(design: LadderDesign) -> str:
     return "\n".join(lines)
 
 
-def plan_toml(plan: Plan) -> str:
-    """The plan as TOML: what was decided, the shape field by field, and how to train it."""
-    allocation = plan.allocation
-    chosen = plan.layouts.choices[0]
-    first = {one.name: one.value for one in reversed(plan.hyperparameters) if not isinstance(one.value, str)}
-    return tomli_w.dumps(
-        {
-            "schema": SCHEMA,
-            "plan": {
-                "source": plan.source,
-                "asked": allocation.asked,
-                "params": allocation.params.value,
-                "loss": allocation.loss.value,
-                "flops": allocation.flops,
-                "status": [one.code for one in plan.status],
-            },
-            "shape": {name: value for name, value in plan.shape.to_dict().items() if value is not None},
-            "train": {
-                "tokens": round(allocation.tokens.value),
-                "unique_tokens": round(allocation.unique_tokens),
-                "batch_tokens": chosen.batch_tokens,
-                "learning_rate": first["learning_rate"],
-                "weight_decay": first["weight_decay"],
-                "gradient_clip": first["gradient_clip"],
-                "cooldown_fraction": 0.2,
-            },
-            "machine": {
-                "device": plan.device.name,
-                "devices": plan.devices,
-                "layout": vars(chosen.layout),
-            },
-        }
-    )
-
-
 def _status(plan: Plan) -> Iterator[str]:
     doubts = [one for one in plan.status if one.code not in GOOD]
     if doubts:
@@ -109,6 +72,13 @@ def _allocation(plan: Plan) -> Iterator[str]:
         yield f"  flat bottom       {_short(low)} to {_short(high)} parameters reach this loss with 1 % more training"
     for note in one.notes:
         yield f"  note: {note}"
+
+
+def _downstream(plan: Plan) -> Iterator[str]:
+    found = plan.downstream
+    if found is not None:
+        yield f"  {found.name:17} {_span(found.value)} {found.unit} ({found.source})"
+        yield from (f"  note: {one.message}" for one in found.status)
 
 
 def _shape(plan: Plan) -> Iterator[str]:
@@ -135,7 +105,7 @@ def _machine(plan: Plan) -> Iterator[str]:
     yield f"Layouts on {plan.devices} x {plan.device.name}, fastest first:"
     for one in plan.layouts.choices[:SHOWN_LAYOUTS]:
         used = f"MFU {one.utilisation:5.1%}  {one.memory.total / GIB:5.1f} GiB"
-        yield f"  {one.step.total:8.2f} s/step  {used}  {one.layout}"
+        yield f"  {one.step.total:8.3g} s/step  {used}  {one.layout}"
     refused = len(plan.layouts.refused)
     if refused:
         common = next(iter(plan.layouts.reasons()))

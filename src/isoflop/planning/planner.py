@@ -18,23 +18,29 @@ from isoflop.planning.hardware import Hardware, parse_devices
 from isoflop.planning.hyperparameters import Suggestion, batch_for_machine, hyperparameters
 from isoflop.planning.layout_search import Layouts, layouts
 from isoflop.planning.sizing import Convention, shape_for
+from isoflop.planning.tasks import Downstream, Task, downstream, task_of
+from isoflop.planning.transfer import Transferred, transferred
 from isoflop.shapes import ModelShape, count_params, matmul_params, train_flops_per_token
 
 FIRST_GUESS_OF_UTILISATION = 0.4
-ROUNDS = 3
-"""Of the loop devices x days -> FLOPs -> shape -> utilisation -> FLOPs, which settles to a percent in two."""
+ROUNDS, SETTLED = 5, 0.01
+"""Of the loop devices x days -> FLOPs -> shape -> utilisation -> FLOPs, at most, and how near is near enough."""
 TOKENS_PER_DEVICE = 2048
 """At most so many devices are taken by default that each has this many tokens of a batch."""
 ROOMY_BYTES_PER_PARAM = 20
 """Memory that the devices taken by default have at least: 16 of state and some for activations."""
 DAYS_BY_DEFAULT = 30.0
+FEW_DEVICES = 8
+USUAL_ADAM = {"beta1": 0.9, "beta2": 0.95, "eps": 1e-8}
+"""Brown et al. 2020, arXiv 2005.14165, appendix B."""
 
 
 @dataclass(frozen=True)
 class Plan:
     """A run to launch: allocation, shape, hyper-parameters, layouts on the devices asked for, and what it costs.
 
-    `status` is what the fit says against itself and is to be read first. `bill` is for the first of `layouts`.
+    `status` is what the fit says against itself and is to be read first. `bill` is for the first of `layouts`. `base`
+    is the shape at which the learning rate was tuned, where `parametrization` carries it over from there.
     """
 
     source: str
@@ -43,6 +49,10 @@ class Plan:
     shape: ModelShape
     convention: Convention
     hyperparameters: tuple[Suggestion, ...]
+    parametrization: str
+    base: ModelShape | None
+    adam: Mapping[str, float]
+    downstream: Downstream | None
     device: Hardware
     devices: int
     layouts: Layouts
@@ -65,6 +75,8 @@ class Plan:
                 "flops_exact": exact,
             },
             "hyperparameters": [vars(one) for one in self.hyperparameters],
+            "parametrization": self.parametrization,
+            **({} if self.downstream is None else {"downstream": self.downstream.to_dict()}),
             "devices": {"name": self.device.name, "count": self.devices, "source": self.device.source},
             "layouts": [one.to_dict() for one in self.layouts.choices],
             "layouts_refused": self.layouts.reasons(),
@@ -84,6 +96,8 @@ def plan(
     vocab: int | None = None,
     batch_tokens: int | None = None,
     fixed: Mapping[str, Any] | None = None,
+    task: Fit | str | Path | None = None,
+    from_run: Path | None = None,
     level: float = LEVEL,
     **budget: Any,
 ) -> Plan:
@@ -91,12 +105,16 @@ def plan(
 
     `gpus` is written as in 64xh100; with `days` or `usd` it is the budget, else the machine to plan for (by default as
     many H100 as finish in 30 days). `budget` goes to `allocate`: flops, loss, params, unique_tokens, serve_tokens,
-    tokens_per_param. `convention` says which parameters the law's N counts. Raises `UserError` for a budget that makes
+    tokens_per_param. `convention` says which parameters the law's N counts. `task` is a law of
+    task error or accuracy by loss (a fit or a published set), `from_run` the folder of a small run whose learning rate
+    is carried over by its parametrisation. Raises `UserError` for a budget that makes
     no run, and where no layout fits.
     """
     basis = basis_of(source, fixed=fixed)
     budget = {name: value for name, value in budget.items() if value is not None}
-    wanted = _Wanted(basis, convention, context, vocab, batch_tokens, level)
+    carried = None if from_run is None else transferred(Path(from_run))
+    task_law = None if task is None else task_of(task)
+    wanted = _Wanted(basis, convention, context, vocab, batch_tokens, level, task_law, carried)
     count, device = parse_devices(gpus) if gpus else (None, parse_devices("h100")[1])
     if usd_per_hour is not None:
         device = replace(device, price=replace(device.price, usd_per_hour=usd_per_hour, read="given", source="you"))
@@ -114,6 +132,8 @@ class _Wanted:
     vocab: int | None
     batch_tokens: int | None
     level: float
+    task: Task | None = None
+    carried: Transferred | None = None
 
     def plan(self, allocation: Allocation, device: Hardware, count: int | None) -> Plan:
         params, tokens = allocation.params.value, allocation.tokens.value
@@ -125,7 +145,8 @@ class _Wanted:
             )
         shape = shape_for(params, convention=self.convention, context=context, vocab=self.vocab)
         suggested = hyperparameters(shape, tokens, loss=allocation.loss.value)
-        batch = self.batch_tokens or min(batch_for_machine(suggested, context), int(tokens) // context * context)
+        batch = self.batch_tokens or _whole_batch(batch_for_machine(suggested, context), context, count)
+        batch = batch if self.batch_tokens else min(batch, int(tokens) // context * context)
         if batch > tokens:
             raise UserError(f"{tokens:.4g} tokens are less than one batch of {batch:,}: choose a smaller batch.")
         n = count or _devices_by_default(shape, tokens, batch, device)
@@ -136,7 +157,11 @@ class _Wanted:
             allocation=allocation,
             shape=shape,
             convention=self.convention,
-            hyperparameters=suggested,
+            hyperparameters=(*(self.carried.suggestions if self.carried else ()), *suggested),
+            parametrization=self.carried.parametrization if self.carried else "sp",
+            base=self.carried.base if self.carried else None,
+            adam=self.carried.adam if self.carried else USUAL_ADAM,
+            downstream=None if self.task is None else downstream(self.task, self.basis, allocation, level=self.level),
             device=device,
             devices=n,
             layouts=found,
@@ -155,17 +180,32 @@ class _Wanted:
         seconds = hours * SECONDS_PER_HOUR
         peak = device.peak_flops(device.usual)
         utilisation = FIRST_GUESS_OF_UTILISATION
-        for _ in range(ROUNDS):
+        best: tuple[float, Plan] | None = None
+        for round_ in range(ROUNDS):
             allocation = allocate(self.basis, flops=seconds * peak * utilisation, level=self.level, **budget)
             made = self.plan(allocation, device, count)
-            # 6 N D over all seconds paid, so that the next round's budget is what these devices do.
-            utilisation *= seconds / (made.bill.device_hours * SECONDS_PER_HOUR)
-        return made
+            taken = made.bill.device_hours * SECONDS_PER_HOUR
+            off = abs(math.log(taken / seconds))
+            if best is None or off < best[0]:
+                best = (off, made)
+            if off < SETTLED:
+                break
+            # 6 N D over all seconds paid, so that the next round's budget is what these devices do. A small change may
+            # tip the choice of layout, so later rounds go half the way.
+            utilisation *= (seconds / taken) ** (1.0 if round_ < 2 else 0.5)
+        assert best is not None
+        return best[1]
 
 
 def default_context(params: float) -> int:
-    """Sequence length where none is given: 8192 tokens from 2e9 parameters on, 2048 from 1e8 on, 512 below."""
-    return 8192 if params >= 2e9 else 2048 if params >= 1e8 else 512
+    """Tokens of a sequence where nothing is given: 8192 from 2e9 parameters on, 2048 from 1e8, 512 from 1e6, or 128."""
+    return 8192 if params >= 2e9 else 2048 if params >= 1e8 else 512 if params >= 1e6 else 128
+
+
+def _whole_batch(tokens: int, context: int, devices: int | None) -> int:
+    """A batch of which each of a few devices gets as many whole sequences; many devices share sequences as well."""
+    few = context * (devices if devices is not None and devices <= FEW_DEVICES else 1)
+    return max(1, round(tokens / few)) * few
 
 
 def _devices_by_default(shape: ModelShape, tokens: float, batch: int, device: Hardware) -> int:

@@ -23,16 +23,18 @@ SMALL, LARGE = (125e6, 64.0), (6.7e9, 128.0)
 """Parameters and width / layers at the two ends of GPT-3's table."""
 QUANTUM = 128
 """Widths and feed-forwards from 512 on are its multiples, so that every matrix fills the tiles of a matrix unit."""
-VOCABULARIES = (128256, 50304, 32000, 16384, 8192, 4096, 2048, 1024)
+VOCABULARIES = (128256, 50304, 32000, 16384, 8192, 4096, 2048, 1024, 512)
 """Llama 3's, GPT-NeoX's and Llama 2's, and powers of two for small models."""
 TIED_BELOW = 2e9
 """Below this the embedding is a large part of the model and is tied to the head, as in SmolLM2 and Qwen 2.5."""
+FINE_BELOW = 256
+"""Narrower models, which processors train, have widths in eights (from 128 in sixteens), and heads down to 8."""
 SPLIT_FROM = 2048
 """Narrower models are not worth dividing among devices."""
 CLOSE = 0.01
 """Closer than this to the parameters, the rule decides."""
-NEAR_ENOUGH = 0.1
-"""A shape that misses the parameters by more than this share is not offered."""
+NEAR_ENOUGH = 0.15
+"""A shape that misses the parameters by more than this share is not offered: so far a law's flat bottom reaches."""
 
 
 def counted(shape: ModelShape, convention: Convention = "total") -> int:
@@ -60,7 +62,7 @@ def shape_for(
 ) -> ModelShape:
     """The shape nearest to `params` and to the rule, with heads and feed-forward divisible by `tensor`.
 
-    Raises `UserError` where no shape comes within a tenth of `params`, which is where `vocab` is too large for it.
+    Raises `UserError` where no shape comes within 15 % of `params`, which is where `vocab` is too large for it.
     """
     if params < 1000:
         raise UserError(f"{params:.3g} parameters are no language model: choose a larger budget.")
@@ -86,21 +88,41 @@ def shape_for(
 def _candidates(middle: float, aspect: float, tensor: int, table: tuple[int, int, bool]) -> Iterator[ModelShape]:
     """Shapes about `middle` of width, the width of 12 layers width^2 parameters at this aspect ratio."""
     for width in _widths(middle, tensor):
-        size = 128 if width >= SPLIT_FROM else 64 if width % 64 == 0 and width >= QUANTUM else 32
+        size = _head_size(width)
         heads = width // size
         kv_heads = 8 if heads > 8 and heads % 8 == 0 else None
-        quantum = max(QUANTUM, 32 * tensor) if width >= SPLIT_FROM else QUANTUM if width >= 512 else 32
+        quantum = (
+            max(QUANTUM, 32 * tensor)
+            if width >= SPLIT_FROM
+            else QUANTUM
+            if width >= 512
+            else 8
+            if width < FINE_BELOW
+            else 32
+        )
         step = 2 if width >= 512 else 1
         deep = width / aspect
         hidden = range(quantum * math.ceil(8 * width / 3 / quantum), int(3.5 * width) + 1, quantum)
-        for layers in range(step * max(1, int(0.75 * deep / step)), int(1.3 * deep) + step + 1, step):
+        more = 3 if width < FINE_BELOW else step + 1
+        for layers in range(step * max(1, int(0.75 * deep / step)), int(1.3 * deep) + more, step):
             for ffn in hidden[:: 1 + len(hidden) // 12]:
                 yield ModelShape(layers, width, heads, table[0], table[1], ffn, kv_heads, tied=table[2])
 
 
+def _head_size(width: int) -> int:
+    if width >= SPLIT_FROM:
+        return 128
+    return next((size for size in (64, 32, 16) if width % size == 0 and width >= 2 * size), 8)
+
+
 def _widths(middle: float, tensor: int) -> list[int]:
-    narrow = (*range(32, 512, 32), *range(512, SPLIT_FROM, QUANTUM))
-    fine = [width for width in narrow if 0.5 * middle < width < 1.6 * middle]
+    narrow = (
+        *range(8, 128, 8),
+        *range(128, FINE_BELOW, 16),
+        *range(FINE_BELOW, 512, 32),
+        *range(512, SPLIT_FROM, QUANTUM),
+    )
+    fine = [width for width in narrow if 0.3 * middle < width < 1.6 * middle]
     wide = QUANTUM * tensor
     first = max(math.ceil(SPLIT_FROM / wide), int(0.85 * middle / wide))
     return fine + [width * wide for width in range(first, int(1.15 * middle / wide) + 2)]

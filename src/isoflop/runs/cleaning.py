@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from isoflop.errors import UserError
 from isoflop.runs.names import ALIASES, COUNTS, QUANTITIES, Naming, list_some, name_columns, parse_pairs
-from isoflop.runs.numbers import MISSING, read_number, read_numbers, to_float64
+from isoflop.runs.numbers import MISSING, codes_of, read_number, read_numbers, to_float64, without
 from isoflop.runs.table import SYMBOLS, Column, Runs
 from isoflop.runs.tabular import RawTable
 from isoflop.runs.units import suspect_name, suspect_units
@@ -48,12 +48,13 @@ def clean(raw: RawTable, mapping: str | Mapping[str, str] | None, where: Where) 
     notes.extend(_leave_out_empty(columns))
     _require_loss(columns, raw.source)
     notes.extend(_complete(columns))
-    usable, note = _usable(columns, rows, raw.source)
-    notes.extend(note)
+    usable, unusable = _usable(columns, rows, raw.source)
     columns = {name: column[usable] for name, column in columns.items()}
-    runs = Runs(columns, raw.source, tuple(notes))
+    runs = Runs(columns, raw.source)
     suspicions = (*suspect_name(*naming.columns["loss"]), *suspect_units(runs))
-    return Runs(columns, raw.source, (*notes, *suspicions, *_poor(runs)))
+    doubts = (*raw.doubts, *unusable, *suspicions, *_poor(runs))
+    dropped = raw.dropped + int((~usable).sum())
+    return Runs(columns, raw.source, (*notes, *doubts), doubts, dropped)
 
 
 def _without_empty(raw: RawTable, mapping: Mapping[str, str]) -> RawTable:
@@ -79,7 +80,7 @@ def _is_empty(array: Any) -> bool:
     import pyarrow.compute as pc
 
     if _is_text(array):
-        return not pc.any(pc.not_equal(pc.utf8_trim_whitespace(array), "")).as_py()
+        return not pc.max(pc.utf8_length(pc.utf8_trim_whitespace(array))).as_py()
     return bool(np.isnan(to_float64(array)).all())
 
 
@@ -119,23 +120,20 @@ def _numbers_or_text(array: Any) -> Column:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    filled = pc.if_else(pc.equal(pc.utf8_trim_whitespace(array), ""), pa.scalar(None, array.type), array)
+    blank = pc.match_substring_regex(array, pattern=r"^\s*$")
     try:
-        return to_float64(pc.cast(filled, pa.float64()))
+        return to_float64(pc.cast(without(array, blank), pa.float64()))
     except pa.ArrowInvalid:
         return _as_text(array)
 
 
 def _as_text(array: Any) -> Column:
     """Text as a column of Python strings; equal ones are the same object, so that a million rows stay small."""
-    import pyarrow as pa
-
     if not _is_text(array):
         return np.array([f"{value:.15g}" for value in to_float64(array)], dtype=object)
-    encoded = array.fill_null("").dictionary_encode()
+    encoded = array.dictionary_encode()
     texts = np.array([*encoded.dictionary.to_pylist(), ""], dtype=object)
-    codes: NDArray[np.int64] = encoded.indices.cast(pa.int64()).to_numpy(zero_copy_only=False)
-    return texts[codes]
+    return texts[codes_of(encoded)]
 
 
 def _require_loss(columns: Mapping[str, Column], source: str) -> None:

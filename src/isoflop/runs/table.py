@@ -29,6 +29,10 @@ class Runs:
     columns: Mapping[str, Any]
     source: str = "memory"
     notes: tuple[str, ...] = field(default=())
+    doubts: tuple[str, ...] = field(default=())
+    """Those of the notes that speak against the table: rows that could not be used, units that look wrong."""
+    dropped: int = 0
+    """How many rows reading left out because they could not be used."""
 
     def __post_init__(self) -> None:
         columns = {SYMBOLS.get(name, name): _column(values) for name, values in self.columns.items()}
@@ -62,7 +66,8 @@ class Runs:
     def take(self, rows: NDArray[np.bool_] | NDArray[np.intp], *, note: str = "") -> Runs:
         """The runs selected by a boolean mask or by positions; `note`, if given, is added to the notes."""
         notes = (*self.notes, note) if note else self.notes
-        return Runs({name: column[rows] for name, column in self.columns.items()}, self.source, notes)
+        columns = {name: column[rows] for name, column in self.columns.items()}
+        return Runs(columns, self.source, notes, self.doubts, self.dropped)
 
 
 def _column(values: Any) -> Column:

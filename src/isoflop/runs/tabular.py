@@ -26,6 +26,9 @@ class RawTable:
     columns: Mapping[str, Any]
     source: str
     notes: tuple[str, ...] = field(default=())
+    doubts: tuple[str, ...] = field(default=())
+    """Notes on rows that could not be read at all, and how many those were."""
+    dropped: int = 0
     decimal_comma: bool = False
     """Whether a lone comma in a number is a decimal one (tables with semicolons between the columns)."""
     typed: bool = True
@@ -112,12 +115,14 @@ def _read_csv_as(path: Path, sample: bytes, encoding: str) -> RawTable:
                 column_types=dict.fromkeys(keys, pa.large_string()), strings_can_be_null=False
             ),
         )
+    doubts = []
     if bad_rows:
-        notes.append(
-            f"Left out {len(bad_rows)} rows that don't have the header's {len(names)} fields (first: {bad_rows[0]!r})."
-        )
+        rows = "1 row that doesn't" if len(bad_rows) == 1 else f"{len(bad_rows)} rows that don't"
+        doubts.append(f"Left out {rows} have the header's {len(names)} fields (first: {bad_rows[0]!r}).")
     columns = {name: table.column(key).combine_chunks() for name, key in zip(names, keys, strict=True)}
-    return RawTable(columns, str(path), tuple(notes), decimal_comma=delimiter == ";", typed=False)
+    return RawTable(
+        columns, str(path), tuple(notes), tuple(doubts), len(bad_rows), decimal_comma=delimiter == ";", typed=False
+    )
 
 
 def _read_header(text: str, path: Path) -> tuple[str, list[str], int]:

@@ -2,6 +2,7 @@
 
 from isoflop.shapes.counting import ParamCounts, count_params, matmul_params, train_flops_per_token
 from isoflop.shapes.model_shape import ModelShape
+from isoflop.shapes.presets import preset
 from isoflop.shapes.published import published_shape, published_shapes
 from isoflop.shapes.switches import FeedForward, Stack
 
@@ -12,6 +13,7 @@ __all__ = [
     "Stack",
     "count_params",
     "matmul_params",
+    "preset",
     "published_shape",
     "published_shapes",
     "train_flops_per_token",

@@ -30,7 +30,9 @@ class Program:
     `causal_skip` leaves out the masked half of them, `fused` does a norm or an activation in one pass over memory,
     `fused_loss` the loss, `dropout` is as in GPT-2. `element` is bytes per number in activations and collectives.
     `overlap_tensor` hides the collectives of tensor parallelism behind the matrix products, `overlap_data` those of
-    data parallelism behind the backward pass.
+    data parallelism behind the backward pass. `joint_qkv` makes query, key and value in one product, so that all of it
+    lives on beside what rotation copies. `loss_entries` logits exist at once (0: all of them). `drops_gradients` frees
+    the gradients before each backward pass, so that what is alive differs from moment to moment.
     """
 
     flash: bool = True
@@ -42,6 +44,9 @@ class Program:
     element: int = 2
     overlap_tensor: bool = False
     overlap_data: bool = True
+    joint_qkv: bool = False
+    loss_entries: int = 0
+    drops_gradients: bool = False
     state: StateBytes = TORCH_STATE
 
 
@@ -63,5 +68,5 @@ FLASH_2 = 335e12
 """FLOPs per second that FlashAttention-2 reaches at most, on any device (Dao 2023, arXiv 2307.08691, section 4.1)."""
 EAGER = Program(fused=False, fused_loss=False, core_limit=FLASH_2)
 """PyTorch without compilation: every operation its own pass over memory."""
-SINGLE_PRECISION = Program(element=4)
-"""Everything in 32 bits, as on a CPU."""
+EAGER_CPU = Program(fused=False, fused_loss=False, element=4, joint_qkv=True, loss_entries=2**24, drops_gradients=True)
+"""This project's own training step on a CPU: PyTorch without compilation, everything in 32 bits, the loss in chunks."""

@@ -101,7 +101,13 @@ def _attention_work(shape: ModelShape, program: Program) -> tuple[Work, ...]:
         ),
         Work("query-key norm", "elementwise", "tensor", moved=2 * e * normed, kept=2 * e * normed),
         # Unfused, a rotation casts to 32 bits, multiplies complex numbers and casts back.
-        Work("rotary positions", "elementwise", "tensor", moved=rotated * (2 * e if program.fused else 16 + 4 * e)),
+        Work(
+            "rotary positions",
+            "elementwise",
+            "tensor",
+            moved=rotated * (2 * e if program.fused else 16 + 4 * e),
+            kept=e * rotated if program.joint_qkv else 0,
+        ),
         _core_work(shape, program),
         Work("output projection", "matrix", "tensor", projection, moved=e * (wide + h), kept=e * wide),
     )

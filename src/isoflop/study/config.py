@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 import math
-import tomllib
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from isoflop.data import CorpusConfig, TokenizerConfig
 from isoflop.errors import UserError
+from isoflop.executors import Resources
 from isoflop.planning import Family, LadderConfig
+from isoflop.settings import read_toml, settings_of
 from isoflop.shapes import FeedForward
 
 
@@ -81,6 +81,7 @@ class StudyConfig:
     ladder: LadderConfig = field(default_factory=LadderConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     budget: BudgetConfig = field(default_factory=BudgetConfig)
+    machines: Resources = field(default_factory=Resources)
     seed: int = 0
     device: Literal["cpu", "cuda"] = "cpu"
 
@@ -91,45 +92,19 @@ class StudyConfig:
 
 
 def read_config(path: Path) -> StudyConfig:
-    """Read a study file. Raises `UserError` that names the key for anything unknown or of the wrong type."""
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"The study file {path} can't be read ({error.strerror}).") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"The study file {path} is not UTF-8 text (byte {error.start}).") from error
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(f"The study file {path} is not valid TOML: {error}.") from error
-    return config_from_dict(content, source=str(path))
+    """Read a study file, or a plan (`isoflop plan --out`) whose run then is the study's target.
+
+    Raises `UserError` that names the key for anything unknown or of the wrong type.
+    """
+    content = read_toml(path, what="study file")
+    from isoflop.study.planned import config_from_plan, is_plan  # which needs this module's types
+
+    return (config_from_plan if is_plan(content) else config_from_dict)(content, source=str(path))
 
 
 def config_from_dict(content: dict[str, Any], *, source: str) -> StudyConfig:
     """Check `content`, as it stands in a study file called `source`, and make it a `StudyConfig`."""
-    from pydantic import TypeAdapter, ValidationError
-
-    _refuse_unknown(StudyConfig, content, source, "")
-    try:
-        return TypeAdapter(StudyConfig).validate_python(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        cause = first.get("ctx", {}).get("error")
-        if isinstance(cause, UserError):
-            raise UserError(f"{source}: {cause}") from error
-        key = ".".join(str(part) for part in first["loc"])
-        raise UserError(f"{source}: {key} = {first['input']!r} won't do: {first['msg'].lower()}.") from error
-
-
-def _refuse_unknown(kind: Any, content: dict[str, Any], source: str, prefix: str) -> None:
-    known = {one.name: one.default_factory for one in fields(kind)}
-    for key, value in content.items():
-        if key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
-            hint = f"did you mean {prefix}{near[0]}?" if near else f"known here: {', '.join(known)}."
-            raise UserError(f"{source}: unknown key {prefix}{key}; {hint}")
-        if isinstance(known[key], type):
-            if not isinstance(value, dict):
-                raise UserError(f"{source}: {key} is a section: write [{key}] and its keys below it.")
-            _refuse_unknown(known[key], value, source, f"{key}.")
+    return settings_of(StudyConfig, content, source=source)
 
 
 TEMPLATE = """# A study: train a ladder of small models, fit the law, predict a bigger one, train it, compare.
@@ -172,9 +147,17 @@ replicates = {config.ladder.replicates}            # seeds of each rung: the noi
 target_replicates = {config.ladder.target_replicates}     # seeds of the target, whose mean loss is "measured"
 cooldown_fraction = {config.ladder.cooldown_fraction}   # the last part of each run, where the rate decays to zero
 
+[machines]                # what each run gets, on this machine or with --on ray or --on slurm
+cpus = {config.machines.cpus}
+gpus = {config.machines.gpus}
+# memory_gb = 16          # for SLURM, as the rest
+minutes = {config.machines.minutes}
+at_once = {config.machines.at_once}              # jobs that run at a time
+# sbatch = {{ partition = "NAME", account = "NAME" }}
+
 [train]
 warmup_share = {config.train.warmup_share}       # of the shortest run; every run warms up for as many steps
-weight_decay = {config.train.weight_decay}        # independent: the share of a hidden weight that each step takes away
+weight_decay = {config.train.weight_decay}        # independent: the share of a matrix that each step takes away
 clip = {config.train.clip}                # largest gradient norm
 valid_sequences = {config.train.valid_sequences}    # validation sequences, the same for every run
 """

@@ -70,6 +70,7 @@ class JobMaker:
             out=str(self.out / "runs"),
             peak_flops=self.speed.peak_flops,
             device=self.config.device,
+            threads=self.config.machines.cpus,
         )
 
     def _warmup_steps(self) -> int:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from isoflop.data import TokenData, prepare_tokens
+from isoflop.data import TokenData, cache_folder, prepare_tokens
 from isoflop.errors import UserError
+from isoflop.executors import cores
 from isoflop.planning import Ladder, plan_ladder
 from isoflop.study.config import DEFAULT_FLOPS, StudyConfig
 from isoflop.study.jobs import JobMaker, calibration_shapes
-from isoflop.study.workers import cores
 from isoflop.training import Speed, measure_speed
 
 MOST_EPOCHS = 4.0
@@ -31,11 +30,6 @@ class Preparation:
     budget_flops: float
     speed: Speed
     seconds: float
-
-
-def cache_folder() -> Path:
-    """Where tokenised corpora are kept between studies."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "isoflop" / "tokens"
 
 
 def prepare(config: StudyConfig, *, listen: Callable[[str], None], flops: float | None = None) -> Preparation:

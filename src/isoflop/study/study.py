@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import time
 import tomllib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from isoflop.errors import UserError
+from isoflop.executors import Executor, LocalExecutor, RayExecutor, SlurmExecutor, alone
 from isoflop.files import write_json, write_text
 from isoflop.fitting import Fit, Huber, fit
 from isoflop.planning import Ladder
@@ -22,7 +21,7 @@ from isoflop.study.config import StudyConfig
 from isoflop.study.jobs import JobMaker, makespan
 from isoflop.study.preparation import Preparation, prepare
 from isoflop.study.rate import best_rate, next_rate
-from isoflop.study.workers import TrunkEvent, Workers, cores
+from isoflop.study.trunks import TrunkEvent, train_trunks
 from isoflop.training import TrunkJob
 
 LEVEL = 0.9
@@ -53,14 +52,17 @@ Event = Phase | Note | TrunkEvent
 Listener = Callable[[Event], None]
 
 
-def run_study(config: StudyConfig, out: Path, *, listen: Listener) -> dict[str, Any]:
+def run_study(config: StudyConfig, out: Path, *, listen: Listener, on: str = "local") -> dict[str, Any]:
     """Run the study `config` in the folder `out`, or go on with it; returns the verdict, which is also on disk.
+
+    `on` says where its runs are trained: "local", "slurm", "ray" or "ray://HOST:PORT"; the last three need `out` and
+    the token cache on storage that all machines share.
 
     Leaves `runs/`, `plan.toml`, `fit.json`, `prediction.json`, `verdict.json` and `report.html` in `out`. Raises
     `UserError` where `out` holds a study with other settings, or is in use, or a setting is impossible.
     """
     out = out.resolve()
-    with _alone(out):
+    with alone(out, what="the study"):
         settings, before = _settings(config, out), _plan_before(out)
         clock = _Clock(out)
         listen(Phase("corpus"))
@@ -69,31 +71,32 @@ def run_study(config: StudyConfig, out: Path, *, listen: Listener) -> dict[str, 
         _settle_plan(out, ready, before)
         write_json(out / "study.json", settings)
         maker = JobMaker(config, ready.ladder, ready.data, out, ready.speed)
-        with Workers(min(cores(), _most_jobs(ready.ladder))) as workers:
-            return _circle(maker, workers, clock, listen)
+        executor = executor_for(on, config, out)
+        with executor:
+            return _circle(maker, executor, clock, listen)
 
 
-def _circle(maker: JobMaker, workers: Workers, clock: _Clock, listen: Listener) -> dict[str, Any]:
+def _circle(maker: JobMaker, executor: Executor, clock: _Clock, listen: Listener) -> dict[str, Any]:
     out = maker.out
-    rate = _tuned_rate(maker, workers, listen)
-    _train(_phase(maker, "ladder", maker.rungs(rate)), workers, listen)
+    rate = _tuned_rate(maker, executor, listen)
+    _train(_phase(maker, "ladder", maker.rungs(rate), executor.slots), executor, listen)
     clock.save()
     listen(Phase("fit"))
     prediction = _predict(maker, out)
     listen(
         Note(f"predicted {prediction['value']:.3f} [{prediction['low']:.3f}, {prediction['high']:.3f}] for the target")
     )
-    targets = _train(_phase(maker, "target", maker.targets(rate)), workers, listen)
+    targets = _train(_phase(maker, "target", maker.targets(rate), executor.slots), executor, listen)
     clock.save()
     verdict = make_verdict(maker.ladder, prediction, targets, seconds=clock.seconds())
     write_json(out / "verdict.json", verdict)
-    from isoflop.report import write_report  # the workers, which import this package, need no plotly
+    from isoflop.report import write_report  # the processes that train, which import this package, need no plotly
 
     write_report(out)
     return verdict
 
 
-def _tuned_rate(maker: JobMaker, workers: Workers, listen: Listener) -> float:
+def _tuned_rate(maker: JobMaker, executor: Executor, listen: Listener) -> float:
     """Try the rates at the smallest size, and further ones while the best is at an edge; then the parabola's best."""
     rates = list(maker.ladder.rates)
     if not rates:
@@ -102,7 +105,7 @@ def _tuned_rate(maker: JobMaker, workers: Workers, listen: Listener) -> float:
     wanted: Sequence[float] = rates
     while wanted:
         jobs = [maker.sweep(rate) for rate in wanted]
-        runs = _train(_phase(maker, "learning rate", jobs), workers, listen)
+        runs = _train(_phase(maker, "learning rate", jobs, executor.slots), executor, listen)
         measured = {run.trunk: run.loss for run in runs}
         losses |= {rate: measured[job.trunk] for rate, job in zip(wanted, jobs, strict=True)}
         further = next_rate(losses)
@@ -115,17 +118,17 @@ def _tuned_rate(maker: JobMaker, workers: Workers, listen: Listener) -> float:
     return best
 
 
-def _phase(maker: JobMaker, name: str, jobs: Sequence[TrunkJob]) -> Phase:
-    expected = maker.phase_seconds(cores())
+def _phase(maker: JobMaker, name: str, jobs: Sequence[TrunkJob], slots: int) -> Phase:
+    expected = maker.phase_seconds(slots)
     later = list(expected)[list(expected).index(name) + 1 :]
-    seconds = makespan([maker.seconds(job) for job in jobs], cores())
+    seconds = makespan([maker.seconds(job) for job in jobs], slots)
     return Phase(name, tuple(jobs), seconds, sum(expected[one] for one in later))
 
 
-def _train(phase: Phase, workers: Workers, listen: Listener) -> list[Run]:
+def _train(phase: Phase, executor: Executor, listen: Listener) -> list[Run]:
     listen(phase)
     runs = []
-    for event in workers.run(phase.jobs):
+    for event in train_trunks(executor, phase.jobs):
         if isinstance(event.what, Run):
             runs.append(event.what)
         listen(event)
@@ -204,38 +207,23 @@ class _Clock:
         write_json(self.path, {"seconds": self.seconds()})
 
 
-@contextmanager
-def _alone(out: Path) -> Iterator[None]:
-    """Hold the study's folder; the lock goes with the process, however it ends."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        handle = (out / ".lock").open("w")
-    except OSError as error:
-        raise UserError(f"The folder {out} can't be written ({error.strerror}): choose another with --out.") from error
-    with handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise UserError(
-                f"Another process runs the study in {out}: wait for it, or choose another --out."
-            ) from error
-        try:
-            yield
-        finally:
-            _leave_nothing(out)
-
-
-def _leave_nothing(out: Path) -> None:
-    """Take the folder away again where a mistake was found before anything was written to it."""
-    if [path.name for path in out.iterdir()] == [".lock"]:
-        (out / ".lock").unlink()
-        out.rmdir()
+def executor_for(on: str, config: StudyConfig, out: Path) -> Executor:
+    """Where the runs are trained: "local", "slurm", "ray" or "ray://HOST:PORT". Raises `UserError` for another."""
+    machines = config.machines
+    if on == "local":
+        return LocalExecutor(cpus=machines.cpus, gpus=machines.gpus)
+    if on == "slurm":
+        return SlurmExecutor(out / "slurm", machines)
+    if on == "ray" or on.startswith("ray://"):
+        return RayExecutor("auto" if on == "ray" else on, cpus=machines.cpus, gpus=machines.gpus)
+    raise UserError(f"--on {on} is unknown: choose local, slurm, ray or ray://HOST:PORT.")
 
 
 def _settings(config: StudyConfig, out: Path) -> dict[str, Any]:
     """The study's settings as JSON holds them; refuses to mix two studies in one folder."""
     path = out / "study.json"
     settings: dict[str, Any] = json.loads(json.dumps(asdict(config)))
+    settings.pop("machines")  # which machines train changes no number
     if not path.exists():
         return settings
     before = json.loads(path.read_text(encoding="utf-8"))
@@ -297,10 +285,6 @@ def _rung_record(ladder: Ladder, rung: Any) -> dict[str, Any]:
     shape = {key: value for key, value in rung.shape.to_dict().items() if value is not None}
     tokens = [ladder.tokens(steps) for steps in rung.steps]
     return {"params": rung.params, "tokens": tokens, "replicates": rung.replicates, "shape": shape}
-
-
-def _most_jobs(ladder: Ladder) -> int:
-    return max(sum(rung.replicates for rung in ladder.rungs), len(ladder.rates), ladder.target.replicates)
 
 
 def _now() -> str:

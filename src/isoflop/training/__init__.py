@@ -2,17 +2,30 @@
 
 from isoflop.training.fusion import train_fused
 from isoflop.training.loop import Batches, Step, train_steps
+from isoflop.training.methods import SGD, AdamW, Muon, Rates
 from isoflop.training.optimizer import OptimizerConfig, build_optimizer
+from isoflop.training.plan import Plan, read_plan
 from isoflop.training.precision import Choice, choose, set_precision
+from isoflop.training.pretraining import Measured, Prepared, pretrain
 from isoflop.training.schedule import Schedule
+from isoflop.training.schedules import SCHEDULES, RunSchedule
 from isoflop.training.speed import Speed, measure_speed
 from isoflop.training.trunk import Progress, TrunkJob, train_trunk
 
 __all__ = [
+    "SCHEDULES",
+    "SGD",
+    "AdamW",
     "Batches",
     "Choice",
+    "Measured",
+    "Muon",
     "OptimizerConfig",
+    "Plan",
+    "Prepared",
     "Progress",
+    "Rates",
+    "RunSchedule",
     "Schedule",
     "Speed",
     "Step",
@@ -20,6 +33,8 @@ __all__ = [
     "build_optimizer",
     "choose",
     "measure_speed",
+    "pretrain",
+    "read_plan",
     "set_precision",
     "train_fused",
     "train_steps",

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from isoflop.evaluation import batch_loss
-from isoflop.models import Batch
+from isoflop.evaluation import batch_loss, loss_parts
+from isoflop.models import IGNORED, Batch
 
 
 class Batches(Protocol):
@@ -20,6 +20,34 @@ class Batches(Protocol):
     def at(self, step: int) -> Batch:
         """The batch of `step`, counted from 0."""
         ...
+
+
+@dataclass(frozen=True)
+class SeededBatches:
+    """Batches that set torch's random numbers for the step, so that dropout too is a function of seed and step."""
+
+    batches: Batches
+    seed: int
+
+    def at(self, step: int) -> Batch:
+        """The batch of `step`, counted from 0."""
+        torch.manual_seed((self.seed << 32) + step)
+        return self.batches.at(step)
+
+
+class Optimizer(Protocol):
+    """What the loop needs of an optimiser: torch's own, or several that act as one."""
+
+    @property
+    def param_groups(self) -> list[dict[str, Any]]: ...
+
+    def zero_grad(self) -> None: ...
+
+    def step(self) -> Any: ...
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -40,22 +68,47 @@ def train_steps(
     model: nn.Module,
     batches: Batches,
     *,
-    optimizer: torch.optim.Optimizer,
+    optimizer: Any,
     steps: range,
     lr_factor: Callable[[int], float],
     clip: float = 1.0,
+    accumulate: int = 1,
 ) -> Iterator[Step]:
-    """Train over `steps`, yielding after each; a step whose loss or gradient is not finite is yielded, not applied."""
+    """Train over `steps`, yielding after each; a step whose loss or gradient is not finite is yielded, not applied.
+
+    `optimizer` is an `Optimizer`; with `accumulate` > 1 a batch passes through the model in so many parts.
+    """
     parameters = list(model.parameters())
     for index in steps:
         factor = lr_factor(index)
         for group in optimizer.param_groups:
             group["lr"] = group["peak_lr"] * factor
-        loss = batch_loss(model, batches.at(index))
         optimizer.zero_grad()
-        loss.backward()
+        loss = backward(model, batches.at(index), parts=accumulate)
         norm = nn.utils.clip_grad_norm_(parameters, clip)
         step = Step(index, loss.item(), norm.item(), factor)
         if step.is_finite:
             optimizer.step()
         yield step
+
+
+def backward(model: nn.Module, batch: Batch, *, parts: int) -> Tensor:
+    """Add the gradient of the batch's loss, computed in `parts` parts, and return the loss.
+
+    Each part weighs by its share of the batch's predicted tokens, and of its sequences where they have labels, so that
+    loss and gradient are those of the batch in one piece.
+    """
+    if parts == 1:
+        loss = batch_loss(model, batch)
+        loss.backward()
+        return loss.detach()
+    predicted, sequences = (batch.targets != IGNORED).sum(), len(batch.inputs)
+    total = batch.inputs.new_zeros((), dtype=torch.float32)
+    for part in batch.split(math.ceil(sequences / parts)):
+        loss, order_loss = loss_parts(model, part)
+        loss = loss * ((part.targets != IGNORED).sum() / predicted)
+        if order_loss is not None:
+            loss = loss + order_loss * (len(part.inputs) / sequences)
+        loss.backward()
+        total = total + loss.detach()
+    return total

@@ -1,8 +1,7 @@
-"""AdamW with one group per weight rule of the parametrisation."""
+"""The settings of a study's optimiser, AdamW with one group per weight rule of the parametrisation."""
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass
 
 import torch
@@ -10,12 +9,14 @@ from torch import nn
 
 from isoflop.errors import UserError
 from isoflop.models import WeightRule
+from isoflop.training.methods import AdamW
 
 
 @dataclass(frozen=True)
 class OptimizerConfig:
     """`lr` is the parametrisation's global rate η; `weight_decay` is independent: each step takes away that share of
-    a hidden weight times the schedule, whatever the rate (Loshchilov & Hutter 2019, arXiv 1711.05101).
+    every matrix (not of gains and biases) times the schedule, whatever the rate (Loshchilov & Hutter 2019, arXiv
+    1711.05101).
 
     `beta2` 0.95 is the usual choice for language models since Brown et al. 2020 (arXiv 2005.14165, appendix B).
     """
@@ -36,20 +37,5 @@ class OptimizerConfig:
 
 def build_optimizer(model: nn.Module, rules: dict[str, WeightRule], config: OptimizerConfig) -> torch.optim.AdamW:
     """AdamW over `model`, each weight with the rate and ε that `rules[name]` gives it; groups carry `peak_lr`."""
-    members: defaultdict[WeightRule, list[nn.Parameter]] = defaultdict(list)
-    for name, parameter in model.named_parameters():
-        members[rules[name]].append(parameter)
-    groups = []
-    for rule, parameters in members.items():
-        peak = config.lr * rule.lr_factor
-        decay = config.weight_decay / peak if rule.role == "hidden" else 0.0
-        groups.append(
-            {
-                "params": parameters,
-                "lr": peak,
-                "peak_lr": peak,
-                "weight_decay": decay,
-                "eps": config.eps * rule.eps_factor,
-            }
-        )
-    return torch.optim.AdamW(groups, betas=(config.beta1, config.beta2), fused=True)
+    method = AdamW(config.beta1, config.beta2, config.eps)
+    return method.over(list(model.named_parameters()), rules, lr=config.lr, weight_decay=config.weight_decay)

@@ -8,13 +8,14 @@ from __future__ import annotations
 import os
 import shutil
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 import torch
 from torch import nn
 
 from isoflop.shapes import ModelShape, train_flops_per_token
 
+M = TypeVar("M", bound=nn.Module)
 BF16_FROM = 5e5
 """FLOPs of a training token from which bf16 is chosen: below, it gains less than a quarter and the run takes seconds
 anyway, so its numbers may as well be exact."""
@@ -65,7 +66,7 @@ def has_compiler() -> bool:
     return any(shutil.which(name) for name in (os.environ.get("CXX", "g++"), "g++", "clang++"))
 
 
-def set_precision(model: nn.Module, choice: Choice) -> nn.Module:
+def set_precision(model: M, choice: Choice) -> M:
     """Let `model` compute as chosen, in place; names, weights and state dict stay as they are.
 
     The loss reads `compute_dtype`. Blocks are compiled one by one: alike in code, they share one compilation.

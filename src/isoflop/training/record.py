@@ -35,9 +35,11 @@ class RecordFacts:
     started_at: str
 
 
-def finished_run(facts: RecordFacts, *, name: str, steps: int, trainee: Trainee, measured: ValidationLoss) -> Run:
+def finished_run(
+    facts: RecordFacts, *, name: str, steps: int, trainee: Trainee, measured: ValidationLoss, note: str = ""
+) -> Run:
     """The record of a run of `steps` that was measured."""
-    return _run(facts, name=name, steps=steps, trainee=trainee, outcome=("finished", measured, ""))
+    return _run(facts, name=name, steps=steps, trainee=trainee, outcome=("finished", measured, note))
 
 
 def diverged_run(facts: RecordFacts, *, name: str, steps: int, trainee: Trainee, reason: str) -> Run:
@@ -78,8 +80,8 @@ def _run(
         tokens_per_byte=facts.data.tokens_per_byte,
         shape=shape.to_dict(),
         parametrization=job["parametrization"],
-        schedule={**job["schedule"], "kind": "wsd", "steps": steps},
-        optimizer={**job["optimizer"], "kind": "adamw"},
+        schedule={**job["schedule"], "kind": job["schedule"].get("kind", "wsd"), "steps": steps},
+        optimizer={**job["optimizer"], "kind": job["optimizer"].get("kind", "adamw")},
         seed=job["seed"],
         tokenizer_hash=facts.data.tokenizer_hash,
         corpus_hash=facts.data.corpus_hash,
@@ -118,8 +120,8 @@ def versions() -> dict[str, str]:
     return found
 
 
-def write_tensorboard(folder: Path, curve: Iterable[CurvePoint]) -> None:
-    """Write the curve as TensorBoard events to `folder`, replacing older event files."""
+def write_tensorboard(folder: Path, curve: Iterable[CurvePoint], validation: Iterable[tuple[int, float]] = ()) -> None:
+    """Write the curve, and the validation loss at some steps, as TensorBoard events, replacing those in `folder`."""
     from torch.utils.tensorboard import SummaryWriter
 
     for old in folder.glob("events.out.tfevents.*"):
@@ -128,3 +130,5 @@ def write_tensorboard(folder: Path, curve: Iterable[CurvePoint]) -> None:
         for point in curve:
             for name in ("loss", "lr", "grad_norm"):
                 writer.add_scalar(f"train/{name}", getattr(point, name), point.step)
+        for step, loss in validation:
+            writer.add_scalar("validation/loss", loss, step)

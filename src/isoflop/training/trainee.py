@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 from isoflop.runs import CurvePoint
-from isoflop.training.loop import Step
+from isoflop.training.averaging import WeightAverage
+from isoflop.training.loop import Optimizer, Step
 
 SPIKE_NATS = 1.0
 """A smoothed loss this far above its best is divergence: the run's final loss would say nothing of its size."""
@@ -19,10 +20,13 @@ SMOOTHING = 0.95
 
 
 class Trainee:
-    """A model, its optimiser, the step it is at, its curve so far, and whether it failed (and why)."""
+    """A model, its optimiser, the step it is at, its curve so far, and whether it failed (and why).
 
-    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-        self.model, self.optimizer = model, optimizer
+    Where there is an `average` of the weights, it is kept up with them.
+    """
+
+    def __init__(self, model: nn.Module, optimizer: Optimizer, average: WeightAverage | None = None) -> None:
+        self.model, self.optimizer, self.average = model, optimizer, average
         self.step = 0
         self.seconds = 0.0
         self.curve: list[CurvePoint] = []
@@ -39,6 +43,8 @@ class Trainee:
         if self.smooth > self.best + SPIKE_NATS:
             self.failure = f"the training loss rose by more than {SPIKE_NATS} nat per token at step {step.index}"
         self.step = step.index + 1
+        if self.average is not None:
+            self.average.update(self.step)
         if step.index % every == 0:
             rate = max(group["lr"] for group in self.optimizer.param_groups)
             point = CurvePoint(self.step, self.step * tokens, step.loss, rate, step.grad_norm, self.seconds)
@@ -56,6 +62,7 @@ class Trainee:
             "best": self.best,
             "failure": self.failure,
             "rng": torch.get_rng_state(),
+            "average": None if self.average is None else self.average.state(),
         }
 
     def load(self, state: dict[str, Any]) -> None:
@@ -66,3 +73,5 @@ class Trainee:
         self.curve = [CurvePoint(*point) for point in state["curve"]]
         self.smooth, self.best, self.failure = state["smooth"], state["best"], state["failure"]
         torch.set_rng_state(state["rng"])
+        if self.average is not None:
+            self.average.load(state["average"])

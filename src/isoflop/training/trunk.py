@@ -13,7 +13,7 @@ from typing import Any
 from isoflop.data import CausalBatches, load_tokens, validation_batch
 from isoflop.errors import UserError
 from isoflop.evaluation import ValidationLoss, validation_loss
-from isoflop.models import build_model, parametrization
+from isoflop.models import build_model, parametrization, refuse_tied
 from isoflop.runs import Run, read_run, write_run
 from isoflop.runs.run import Role
 from isoflop.shapes import ModelShape
@@ -58,6 +58,7 @@ class TrunkJob:
     def __post_init__(self) -> None:
         if not self.milestones or list(self.milestones) != sorted(set(self.milestones)) or self.milestones[0] < 1:
             raise UserError(f"A trunk needs ascending token budgets of at least one step, not {self.milestones}.")
+        refuse_tied(self.shape, parametrization(self.parametrization), base=self.base)
 
     @property
     def batch_tokens(self) -> int:

@@ -78,7 +78,7 @@ class Comparison:
             {
                 "law": one.name,
                 "formula": one.fit.law.formula,
-                "n_parameters": len(one.fit.values),
+                "n_parameters": len(one.fit.fitted),
                 "delta_aicc": one.delta_aicc if np.isfinite(one.delta_aicc) else None,
                 "error": one.error,
                 "coverage": one.coverage,
@@ -164,7 +164,7 @@ def _winner(errors: Array) -> int | None:
 
 def _aicc(runs: Runs, law: Law, target: str) -> float:
     found = fit(runs, law, objective=Squared(), draws=1, target=target)
-    n, k = found.n_runs, len(found.values) + 1
+    n, k = found.n_runs, len(found.fitted) + 1
     if n <= k + 1:
         return float("inf")
     mean_square = max(float(np.mean(found.residuals**2)), 1e-30)

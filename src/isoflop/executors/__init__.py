@@ -1,0 +1,23 @@
+"""Where pieces of work run: this machine, a Ray cluster, SLURM. Knows nothing of what the work is."""
+
+from isoflop.executors.lease import FOREVER, Held, alone, hold
+from isoflop.executors.local import LocalExecutor, cores
+from isoflop.executors.ray import RayExecutor
+from isoflop.executors.slurm import SlurmExecutor
+from isoflop.executors.task import Executor, Resources, Task, TaskEvent, perform
+
+__all__ = [
+    "FOREVER",
+    "Executor",
+    "Held",
+    "LocalExecutor",
+    "RayExecutor",
+    "Resources",
+    "SlurmExecutor",
+    "Task",
+    "TaskEvent",
+    "alone",
+    "cores",
+    "hold",
+    "perform",
+]

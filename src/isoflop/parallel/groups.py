@@ -1,0 +1,87 @@
+"""The process groups of a mesh: which ranks share a sum, and where this rank stands among them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+
+from isoflop.parallel.mesh import Mesh, check_world
+
+
+@dataclass(frozen=True)
+class Groups:
+    """This rank's groups along each axis of `mesh`; an axis of one rank has a group of one.
+
+    `data_mesh` has the axes replicate and fully (shard × context: context ranks hold the same weights, so their state
+    is divided too); `averaged` are the ranks over which gradients are averaged.
+    """
+
+    mesh: Mesh
+    tensor: dist.ProcessGroup
+    context: dist.ProcessGroup
+    pipeline: dist.ProcessGroup
+    fully: dist.ProcessGroup
+    averaged: dist.ProcessGroup
+    data_mesh: DeviceMesh
+    data_rank: int
+    """Which rows of a batch this rank works on, of `mesh.data`."""
+
+    @property
+    def averaged_over(self) -> int:
+        return self.mesh.data * self.mesh.context
+
+    @property
+    def is_sharded(self) -> bool:
+        return self.mesh.shard > 1
+
+
+def make_groups(mesh: Mesh, *, device: str = "cpu") -> Groups:
+    """Make the groups of `mesh`; every rank must call this. Raises `UserError` for a wrong number of processes."""
+    check_world(mesh, dist.get_world_size())
+    sizes = (mesh.pipeline, mesh.data, mesh.context, mesh.tensor)
+    each = init_device_mesh(device, sizes, mesh_dim_names=("pipeline", "data", "context", "tensor"))
+    merged = init_device_mesh(
+        device,
+        (mesh.pipeline, mesh.replicate, mesh.shard * mesh.context, mesh.tensor),
+        mesh_dim_names=("stage", "replicate", "fully", "matrix"),
+    )
+    averaged = init_device_mesh(
+        device,
+        (mesh.pipeline, mesh.data * mesh.context, mesh.tensor),
+        mesh_dim_names=("stage_", "averaged", "matrix_"),
+    )
+    return Groups(
+        mesh=mesh,
+        tensor=each.get_group("tensor"),
+        context=each.get_group("context"),
+        pipeline=each.get_group("pipeline"),
+        fully=merged.get_group("fully"),
+        averaged=averaged.get_group("averaged"),
+        data_mesh=merged["replicate", "fully"] if mesh.replicate > 1 else merged["fully"],
+        data_rank=each.get_local_rank("data"),
+    )
+
+
+@contextmanager
+def processes(*, device: str = "cpu", timeout_seconds: float = 600.0) -> Iterator[int]:
+    """Join the other processes that `torchrun` started (its variables say where they are); yields their number.
+
+    Each process computes on one thread unless OMP_NUM_THREADS says otherwise. The barrier at the end is needed: a rank
+    that leaves while another still speaks to it may abort after its work was done.
+    """
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(1)
+    backend = "cpu:gloo,cuda:nccl" if device.startswith("cuda") else "gloo"
+    dist.init_process_group(backend, timeout=timedelta(seconds=timeout_seconds))
+    try:
+        yield dist.get_world_size()
+        dist.barrier()
+    finally:
+        dist.destroy_process_group()

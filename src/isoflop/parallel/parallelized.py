@@ -1,0 +1,130 @@
+"""`Parallelized`: this rank's part of a divided model, with the few verbs that a training step needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule
+from torch.nn.parallel import DistributedDataParallel
+
+from isoflop.models import Batch
+from isoflop.parallel.gradients import add_up, clip_gradients
+from isoflop.parallel.groups import Groups
+from isoflop.parallel.holding import Holding
+from isoflop.parallel.mesh import Method
+from isoflop.parallel.portions import own_portion, predicted_tokens
+from isoflop.parallel.stages import Part, forward_only, other_fields
+
+
+class Parallelized(nn.Module):
+    """A divided model: give it the global batch of a step, and it does this rank's share of the work.
+
+    `named_parameters` gives each parameter the name that it has in the whole model, so that an optimiser finds its
+    rule; `holdings` say which part of the whole each one is, and of `partial` ones the gradient is added up over tensor
+    ranks.
+    """
+
+    def __init__(
+        self,
+        parts: Sequence[Part],
+        holdings: Sequence[Holding],
+        partial: Sequence[Holding],
+        *,
+        groups: Groups,
+        method: Method,
+        schedule: Any = None,
+    ) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(parts)
+        self.holdings, self.groups, self.method, self.schedule = list(holdings), groups, method, schedule
+        self.partial = list(partial)
+        self.entry: nn.Module = parts[0]
+        if schedule is None and not groups.is_sharded and groups.averaged_over > 1:
+            # Position tables differ between context ranks, and DDP would make all buffers those of its first rank.
+            tables = [name for name, _ in parts[0].named_buffers()]
+            DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(parts[0], tables)
+            self.__dict__["entry"] = DistributedDataParallel(
+                parts[0],
+                process_group=groups.averaged,
+                init_sync=False,
+                find_unused_parameters=parts[0].model.shape.pooler,  # only batches of pairs use it
+            )
+
+    def named_parameters(self, *_args: Any, **_named: Any) -> Iterator[tuple[str, nn.Parameter]]:
+        """Each parameter of this rank once, under its name in the whole model."""
+        return ((holding.name, holding.parameter) for holding in self.holdings)
+
+    def fill(self, whole: Callable[[str, torch.Size], Tensor]) -> None:
+        """Give every parameter its part of `whole(name, size)`, one whole weight in memory at a time."""
+        for holding in self.holdings:
+            holding.fill(whole(holding.name, holding.whole))
+
+    def gradients(self, batch: Batch) -> float:
+        """Add the gradients of the mean loss of the global `batch`; returns that loss, in nats per predicted token."""
+        loss = self._work(batch, learn=True)
+        if self.schedule is not None and not self.groups.is_sharded and self.groups.averaged_over > 1:
+            add_up(self.holdings, self.groups.averaged, divide_by=self.groups.averaged_over)
+        if self.partial:
+            add_up(self.partial, self.groups.tensor)
+        return loss
+
+    @torch.no_grad()
+    def loss(self, batch: Batch) -> float:
+        """The mean loss of the global `batch` in nats per predicted token, without learning."""
+        return self._work(batch, learn=False)
+
+    def clip(self, most: float) -> float:
+        """Clip the gradient of the whole model to the norm `most`; returns the norm before."""
+        return clip_gradients(self.holdings, self.groups, most=most)
+
+    def _work(self, batch: Batch, *, learn: bool) -> float:
+        for part in self.parts:  # gradients will be averaged over ranks, so each rank's sum counts that many times
+            part.per_target = self.groups.averaged_over / max(1, predicted_tokens(batch))
+            part.per_pair = self.groups.averaged_over / len(batch.inputs)
+        own = own_portion(batch, self.groups).to(self.device)
+        losses = self._staged(own, learn) if self.schedule is not None else self._accumulated(own, learn)
+        mean = torch.stack([loss.detach().double().sum() for loss in losses]).sum() if losses else torch.zeros(())
+        mean = mean.double().to(self.device) / self.groups.averaged_over
+        for group in (self.groups.averaged, self.groups.pipeline):
+            if group.size() > 1:
+                dist.all_reduce(mean, group=group)
+        return mean.item()
+
+    @property
+    def device(self) -> torch.device:
+        return self.holdings[0].parameter.device
+
+    def _pieces(self, own: Batch) -> list[Batch]:
+        return list(own.split(len(own.inputs) // self.method.micro_batches))
+
+    def _accumulated(self, own: Batch, learn: bool) -> list[Tensor]:
+        """Micro-batch by micro-batch; ranks meet in the backward pass of the last only."""
+        pieces, losses = self._pieces(own), []
+        for index, piece in enumerate(pieces):
+            with self._meeting(index == len(pieces) - 1):
+                loss = self.entry(piece.inputs, **other_fields(piece))
+                if learn:
+                    loss.backward()
+            losses.append(loss)
+        return losses
+
+    def _meeting(self, last: bool) -> AbstractContextManager[None]:
+        if isinstance(self.entry, FSDPModule):
+            self.entry.set_requires_gradient_sync(last)
+        if isinstance(self.entry, DistributedDataParallel) and not last:
+            return self.entry.no_sync()
+        return nullcontext()
+
+    def _staged(self, own: Batch, learn: bool) -> list[Tensor]:
+        groups, losses = self.groups, list[Tensor]()
+        if not learn:
+            parts, pieces = list(self.parts), self._pieces(own)
+            return forward_only(parts, pieces, mesh=groups.mesh, method=self.method, group=groups.pipeline)  # type: ignore[arg-type]
+        first = (own.inputs,) if groups.pipeline.rank() == 0 else ()
+        self.schedule.step(*first, target=own.targets, losses=losses, return_outputs=False, **other_fields(own))
+        return losses

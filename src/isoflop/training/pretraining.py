@@ -1,0 +1,292 @@
+"""One model from a plan: train it, measure it on the way and at the end, save it; go on where it was stopped."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import time
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from isoflop.data import Source, objective, validation_of, with_special_tokens
+from isoflop.errors import UserError
+from isoflop.evaluation import ValidationLoss, validation_loss
+from isoflop.executors import alone
+from isoflop.files import write_json, write_text
+from isoflop.models import build_model, parametrization, save_model
+from isoflop.models.parametrization import Size
+from isoflop.runs import Run, read_run, write_run
+from isoflop.training.averaging import WeightAverage
+from isoflop.training.checkpoint import load_checkpoint, save_checkpoint
+from isoflop.training.interrupt import StopRequest
+from isoflop.training.loop import Batches, SeededBatches, Step, train_steps
+from isoflop.training.methods import Rates
+from isoflop.training.plan import Plan
+from isoflop.training.precision import choose, set_precision
+from isoflop.training.processor import processor_settings
+from isoflop.training.record import RecordFacts, diverged_run, finished_run, write_tensorboard
+from isoflop.training.text import read_text
+from isoflop.training.trainee import Trainee
+from isoflop.training.trunk import CURVE_POINTS, PROGRESS_SECONDS, Progress
+
+CHECKPOINT = ".train.ckpt"
+NOT_OF_THE_RESULT = ("plan", "machine")
+"""Sections of a plan that may change between two sittings."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The text is tokenised and the model built: what will be trained."""
+
+    params: int
+    train_tokens: int
+    steps: int
+    begun: int
+    """Steps that an earlier sitting had done."""
+    how: str
+    """Precision and compilation, and why."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The validation loss after `step`."""
+
+    step: int
+    loss: float
+    bits_per_byte: float | None
+    """None for an objective that does not predict every token."""
+
+
+Event = Prepared | Progress | Measured | Run
+
+
+def pretrain(plan: Plan, out: Path, *, threads: int = 1, device: str = "cpu") -> Iterator[Event]:
+    """Train `plan` in the folder `out`, or go on with it, yielding what happens and at last the record.
+
+    Leaves `run.json`, `curve.jsonl`, TensorBoard events and the folder `model`. Ctrl-C (or SIGTERM) saves and stops
+    after the step under way; whatever ended an earlier sitting, the next one comes to the same curve, bit for bit.
+    Raises `UserError` where `out` holds another run, the text is too short, or the disk is full.
+    """
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise UserError("There is no CUDA device here: leave out --device, or name cpu.")
+    out = out.resolve()
+    with alone(out, what="a training"):
+        _settle(plan, out)
+        if (out / "run.json").exists():
+            yield read_run(out)
+            return
+        with processor_settings(threads), StopRequest() as stop:
+            training = _Training(plan, out, threads=threads, device=device)
+            yield from training.events(stop)
+
+
+def _settle(plan: Plan, out: Path) -> None:
+    """Write the plan down; refuse a folder that holds another."""
+    path = out / "plan.json"
+    settings: dict[str, Any] = json.loads(json.dumps(asdict(plan)))
+    if not path.exists():
+        if (out / "run.json").exists():
+            raise UserError(f"{out} holds a run that came from no plan: choose another --out.")
+        return
+    before = json.loads(path.read_text(encoding="utf-8"))
+    old, new = _flat(before), _flat(settings)
+    changed = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
+    if changed:
+        raise UserError(f"{out} holds a training with another {', '.join(changed)}: choose another --out to keep both.")
+
+
+def _flat(settings: dict[str, Any]) -> dict[str, Any]:
+    """Keys with their sections, of what decides the numbers."""
+    sections = {name: value for name, value in settings.items() if name not in NOT_OF_THE_RESULT}
+    flat = {
+        f"{name}.{key}": value
+        for name, section in sections.items()
+        for key, value in (section.items() if isinstance(section, dict) else [("", section)])
+    }
+    flat.pop("train.checkpoint_minutes", None)
+    return flat
+
+
+class _Training:
+    """What the phases of one training share."""
+
+    def __init__(self, plan: Plan, out: Path, *, threads: int, device: str) -> None:
+        self.plan, self.out, self.objective = plan, out, objective(plan.train.objective)
+        self.text = read_text(plan)
+        shape, vocabulary = plan.shape, self.text.vocabulary
+        self.objective.check(shape, vocabulary)
+        source = Source(
+            self.text.train, vocabulary, shape.context, plan.batch, plan.train.seed, device, self.text.train_pairs
+        )
+        self.batches: Batches = self.objective.loader(source)
+        if shape.dropout:
+            self.batches = SeededBatches(self.batches, plan.train.seed)
+        count = max(2, plan.train.valid_tokens // shape.context)
+        held_out = dataclasses.replace(source, tokens=self.text.valid, pairs=self.text.valid_pairs)
+        self.valid = validation_of(self.objective, held_out, count=count)
+        self.choice = choose(shape, plan.steps, batch=plan.batch, device=device)
+        self.trainee = self._trainee(device)
+        self.validation: list[tuple[int, float]] = []
+        job = _job(plan, threads, device) | {"precision": asdict(self.choice)}
+        self.facts = RecordFacts(json.loads(json.dumps(job)), shape, self.text.data, _now())
+        self.every = max(1, plan.steps // CURVE_POINTS)
+        self.saved_at = self.told_at = time.perf_counter()
+
+    def _trainee(self, device: str) -> Trainee:
+        plan, table = self.plan, parametrization(self.plan.train.parametrization)
+        base = plan.base or plan.shape
+        model, rules = build_model(plan.shape, table, base=base, seed=plan.train.seed)
+        set_precision(model.to(device), self.choice)
+        rates = Rates(plan.train.learning_rate, plan.train.weight_decay, table, Size.of(plan.shape, base))
+        optimizer = plan.optimizer.method().build(model, rules, rates)
+        return Trainee(model, optimizer, WeightAverage(model, plan.train.ema) if plan.train.ema else None)
+
+    def events(self, stop: StopRequest) -> Iterator[Event]:
+        trainee, plan = self.trainee, self.plan
+        state = load_checkpoint(self.out / CHECKPOINT)
+        if state is not None:
+            self._load(state)
+        write_json(self.out / "plan.json", asdict(plan))
+        params = sum(parameter.numel() for parameter in trainee.model.parameters())
+        yield Prepared(params, self.text.data.train_tokens, plan.steps, trainee.step, str(self.choice))
+        yield from self._steps(stop)
+        yield self._end()
+        (self.out / CHECKPOINT).unlink(missing_ok=True)
+
+    def _steps(self, stop: StopRequest) -> Iterator[Event]:
+        trainee, plan = self.trainee, self.plan
+        started, first, before = time.perf_counter(), trainee.step, trainee.seconds
+        measure_at = {round(plan.steps * share / plan.train.evaluations) for share in range(1, plan.train.evaluations)}
+        training = train_steps(
+            trainee.model,
+            self.batches,
+            optimizer=trainee.optimizer,
+            steps=range(trainee.step, plan.steps),
+            lr_factor=plan.schedule.factor,
+            clip=plan.train.clip,
+            accumulate=plan.train.accumulate,
+        )
+        for step in training:
+            now = time.perf_counter()
+            trainee.seconds = before + now - started
+            trainee.follow(step, tokens=plan.train.batch_tokens, every=self.every)
+            if trainee.failure is not None:
+                return
+            if trainee.step in measure_at:
+                yield self._measure()
+            if now - self.told_at > PROGRESS_SECONDS or trainee.step == plan.steps:
+                self.told_at = now
+                yield self._progress(step, (trainee.step - first) * plan.train.batch_tokens / (now - started))
+            if stop.asked or now - self.saved_at > 60 * plan.train.checkpoint_minutes:
+                self.saved_at = now
+                save_checkpoint(self.out / CHECKPOINT, self._state())
+                stop.obey()
+
+    def _progress(self, step: Step, speed: float) -> Progress:
+        return Progress(self.trainee.step, self.plan.steps, step.loss, speed)
+
+    def _measure(self) -> Measured:
+        """Measure where the run is, and write down what is known so far."""
+        measured = self._validation_loss()
+        self.validation.append((self.trainee.step, measured.nats))
+        write_tensorboard(self.out, self.trainee.curve, self.validation)
+        return Measured(self.trainee.step, measured.nats, self._bits_per_byte(measured.nats))
+
+    def _validation_loss(self) -> ValidationLoss:
+        average = self.trainee.average
+        with average.in_place() if average is not None else nullcontext():
+            return validation_loss(self.trainee.model, self.valid)
+
+    def _bits_per_byte(self, nats: float) -> float | None:
+        every_token = self.objective.name.startswith("causal")
+        return nats / math.log(2) * self.text.data.tokens_per_byte if every_token else None
+
+    def _end(self) -> Run:
+        trainee, plan = self.trainee, self.plan
+        measured = self._validation_loss() if trainee.failure is None else ValidationLoss(math.nan, math.nan)
+        if trainee.failure is None and math.isfinite(measured.nats):
+            self.validation.append((trainee.step, measured.nats))
+            self._save()
+            run = finished_run(
+                self.facts, name=self.out.name, steps=plan.steps, trainee=trainee, measured=measured, note=self._note()
+            )
+        else:
+            reason = trainee.failure or "the validation loss is not finite"
+            run = diverged_run(self.facts, name=self.out.name, steps=plan.steps, trainee=trainee, reason=reason)
+        lines = [json.dumps({"step": step, "loss": loss}) + "\n" for step, loss in self.validation]
+        write_text(self.out / "validation.jsonl", "".join(lines))
+        write_tensorboard(self.out, trainee.curve, self.validation)
+        write_run(self.out, run, trainee.curve)
+        return run
+
+    def _note(self) -> str:
+        if self.trainee.average is None:
+            return ""
+        last = validation_loss(self.trainee.model, self.valid).nats
+        return f"the loss is that of the averaged weights; the last weights have {last:.4f}"
+
+    def _save(self) -> None:
+        """The trained model as a folder of its own, with the tokenizer that knows its special tokens."""
+        tokenizer = self.out / "tokenizer.json"
+        write_text(tokenizer, with_special_tokens(self.text.data.tokenizer(), self.plan.special_tokens).to_str())
+        average = self.trainee.average
+        with average.in_place() if average is not None else nullcontext():
+            save_model(
+                self.out / "model",
+                self.trainee.model,
+                parametrization=self.plan.train.parametrization,
+                base=self.plan.base,
+                objective=self.plan.train.objective,
+                tokenizer=tokenizer,
+            )
+        tokenizer.unlink()
+
+    def _state(self) -> dict[str, Any]:
+        return self.trainee.state() | {"validation": [list(one) for one in self.validation], "text": self.text.hash}
+
+    def _load(self, state: dict[str, Any]) -> None:
+        if state["text"] != self.text.hash:
+            raise UserError(f"{self.out} holds a training on other text: restore it, or choose another --out.")
+        self.trainee.load(state)
+        self.validation = [(int(step), float(loss)) for step, loss in state["validation"]]
+
+
+def _job(plan: Plan, threads: int, device: str) -> dict[str, Any]:
+    """The plan as the record of a run holds it."""
+    train = plan.train
+    settings = {key: value for key, value in asdict(plan.optimizer).items() if value is not None and key != "name"}
+    return {
+        "role": "train",
+        "trunk": "",
+        "shape": plan.shape.to_dict(),
+        "base": (plan.base or plan.shape).to_dict(),
+        "batch": plan.batch,
+        "parametrization": train.parametrization,
+        "objective": train.objective,
+        "optimizer": {
+            **settings,
+            "kind": plan.optimizer.name,
+            "lr": train.learning_rate,
+            "weight_decay": train.weight_decay,
+            "clip": train.clip,
+        },
+        "schedule": asdict(plan.schedule),
+        "ema": train.ema,
+        "accumulate": train.accumulate,
+        "seed": train.seed,
+        "data": asdict(plan.data),
+        "threads": threads,
+        "peak_flops": 0.0,
+        "device": device,
+    }
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

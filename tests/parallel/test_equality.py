@@ -1,0 +1,34 @@
+"""Every layout trains as one process does: the same losses, gradient norms and weights after five steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from parallel.layouts import LAYOUTS, TOLERANCE, Layout, Outcome, alone
+
+Worlds = Callable[[int], dict[str, Outcome]]
+SMALL = [layout for layout in LAYOUTS if layout.mesh.world < 8]
+LARGE = [layout for layout in LAYOUTS if layout.mesh.world == 8]
+
+
+@pytest.mark.parametrize("layout", SMALL, ids=lambda layout: layout.name)
+def test_a_layout_of_up_to_four_processes_equals_one(layout: Layout, trained: Worlds) -> None:
+    equals_one_process(layout, trained)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("layout", LARGE, ids=lambda layout: layout.name)
+def test_a_layout_of_eight_processes_equals_one(layout: Layout, trained: Worlds) -> None:
+    equals_one_process(layout, trained)
+
+
+def equals_one_process(layout: Layout, trained: Worlds) -> None:
+    torch.set_num_threads(1)
+    expected, found = alone(layout), trained(layout.mesh.world)[layout.name]
+    assert found.weights.keys() == expected.weights.keys()
+    assert max(found.furthest(expected)) < TOLERANCE
+    assert expected.losses[0] != expected.losses[-1]
+    assert max(expected.norms) > 0.5, "clipping was not put to the test"

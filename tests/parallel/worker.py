@@ -1,0 +1,66 @@
+"""One process of a world: trains every layout of its size and leaves what came out in a file."""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import sys
+import time
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from isoflop.parallel import Parallelized, make_groups, parallelize, processes, weights_on_meta
+from parallel.layouts import BATCH, LAYOUTS, STEPS, Layout, Outcome, RandomBatches, a_model, train
+
+LONGEST_SECONDS = 100
+"""A layout that takes longer hangs: the process shows where, and ends."""
+
+
+def divided(layout: Layout) -> Outcome:
+    """The same in this world, starting from weights on meta."""
+    groups = make_groups(layout.mesh)
+    with weights_on_meta():
+        plain, rules = a_model(layout)
+    model = parallelize(plain, groups, method=layout.method, batch=BATCH)
+    first = dict(a_model(layout)[0].named_parameters())
+    model.fill(lambda name, _size: first[name])
+    done = list(train(model, rules, shape=layout.shape, gradients=model.gradients, clip=model.clip))
+    after = model.loss(RandomBatches(layout.shape).at(STEPS))
+    return Outcome([*(a for a, _ in done), after], [b for _, b in done], whole_weights(model))
+
+
+def whole_weights(model: Parallelized) -> dict[str, Tensor]:
+    """Every whole weight, put together from the boxes of all ranks."""
+    held = [(h.name, h.whole, [(box, box.of(h.part).detach().clone()) for box in h.boxes()]) for h in model.holdings]
+    everywhere: list[list[tuple[str, torch.Size, list]]] = [[] for _ in range(dist.get_world_size())]
+    dist.all_gather_object(everywhere, held)
+    weights: dict[str, Tensor] = {}
+    for name, size, boxes in (entry for rank in everywhere for entry in rank):
+        whole = weights.setdefault(name, torch.full(size, torch.nan))
+        for box, numbers in boxes:
+            box.of_whole(whole).copy_(numbers)
+    return weights
+
+
+def main(folder: Path, chosen: list[str]) -> None:
+    """Run the layouts of this world's size (those named, or all)."""
+    results: dict[str, Outcome] = {}
+    with processes(timeout_seconds=90) as world:
+        for layout in LAYOUTS:
+            if layout.mesh.world != world or (chosen and layout.name not in chosen):
+                continue
+            start = time.perf_counter()
+            faulthandler.dump_traceback_later(LONGEST_SECONDS, exit=True)
+            results[layout.name] = divided(layout)
+            if dist.get_rank() == 0:
+                print(f"{layout.name}: {time.perf_counter() - start:.1f} s", flush=True)
+        torch.save(results, folder / f"{world}-{dist.get_rank()}.pt")
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    assert os.environ["RANK"]
+    main(Path(sys.argv[1]), sys.argv[2:])
