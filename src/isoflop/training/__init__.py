@@ -1,5 +1,6 @@
 """Optimisers, schedules, one training loop, checkpoints, pretraining."""
 
+from isoflop.training.fusion import train_fused
 from isoflop.training.loop import Batches, Step, train_steps
 from isoflop.training.methods import SGD, AdamW, Muon, Rates
 from isoflop.training.optimizer import OptimizerConfig, build_optimizer
@@ -35,6 +36,7 @@ __all__ = [
     "pretrain",
     "read_plan",
     "set_precision",
+    "train_fused",
     "train_steps",
     "train_trunk",
 ]

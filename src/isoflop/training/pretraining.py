@@ -143,7 +143,7 @@ class _Training:
         plan, table = self.plan, parametrization(self.plan.train.parametrization)
         base = plan.base or plan.shape
         model, rules = build_model(plan.shape, table, base=base, seed=plan.train.seed)
-        model = set_precision(model.to(device), self.choice)
+        set_precision(model.to(device), self.choice)
         rates = Rates(plan.train.learning_rate, plan.train.weight_decay, table, Size.of(plan.shape, base))
         optimizer = plan.optimizer.method().build(model, rules, rates)
         return Trainee(model, optimizer, WeightAverage(model, plan.train.ema) if plan.train.ema else None)
