@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import fcntl
 import os
 import re
 import subprocess
@@ -16,6 +15,7 @@ from typing import Any
 import pytest
 
 from isoflop.cli import main
+from isoflop.executors import hold
 from isoflop.runs import read_curve, read_run
 from isoflop.study import StudyConfig, read_config
 from isoflop.study.config import DEFAULT_FLOPS, BudgetConfig
@@ -192,9 +192,7 @@ def test_changed_text_is_not_mixed_with_what_was_trained_on_the_old(
 
 def test_two_studies_never_share_a_folder(tmp_path: Path, command: Command, write_study: Callable[..., Path]) -> None:
     out = tmp_path / "out"
-    out.mkdir()
-    with (out / ".lock").open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+    with hold(out / ".lock"):
         refused(command(write_study(tmp_path / "study.toml"), "--out", out), "Another process", str(out), "--out")
 
 

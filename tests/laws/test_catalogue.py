@@ -12,7 +12,20 @@ from isoflop.laws.catalogue import ENTRIES, Entry, PublishedSet, find
 from laws.formula_by_hand import names
 
 SYMBOLS = {"N", "D", "C", "U", "x"}
-ASKED_FOR = ["chinchilla", "kaplan", "power", "data_constrained", "m1", "m2", "m3", "m4", "bnsl1", "bnsl2", "bnsl3"]
+ASKED_FOR = [
+    "effective_dimension",
+    "chinchilla",
+    "kaplan",
+    "power",
+    "data_constrained",
+    "m1",
+    "m2",
+    "m3",
+    "m4",
+    "bnsl1",
+    "bnsl2",
+    "bnsl3",
+]
 
 every_entry = pytest.mark.parametrize("entry", ENTRIES.values(), ids=ENTRIES.keys())
 every_set = pytest.mark.parametrize(

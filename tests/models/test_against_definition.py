@@ -53,19 +53,21 @@ def test_positions(stack: str, positions: str) -> None:
     assert_as_defined(shape, batch_for(shape), batch_for(shape, packed=True))
 
 
+@pytest.mark.parametrize("span", [1, 2, 3, 6])
 @pytest.mark.parametrize("attention", ["window", "strided", "block"])
 @pytest.mark.parametrize("stack", STACK_NAMES)
-def test_patterns(stack: str, attention: str) -> None:
-    shape = dataclasses.replace(SMALL, stack=stack, attention=attention, attention_span=3)
+def test_patterns(stack: str, attention: str, span: int) -> None:
+    shape = dataclasses.replace(SMALL, stack=stack, attention=attention, attention_span=span)
     assert_as_defined(shape, batch_for(shape), batch_for(shape, packed=True))
 
 
 @pytest.mark.parametrize("attention", ["full", "window", "block"])
 @pytest.mark.parametrize("stack", ["decoder", "encoder_decoder"])
 def test_prefixes(stack: str, attention: str) -> None:
-    span = None if attention == "full" else 3
-    shape = dataclasses.replace(SMALL, stack=stack, attention=attention, attention_span=span, positions="relative")
-    assert_as_defined(shape, batch_for(shape, prefix=True), batch_for(shape, prefix=True, packed=True))
+    for positions, span in (("relative", 3), ("rotary", 2)):
+        span = None if attention == "full" else span
+        shape = dataclasses.replace(SMALL, stack=stack, attention=attention, attention_span=span, positions=positions)
+        assert_as_defined(shape, batch_for(shape, prefix=True), batch_for(shape, prefix=True, packed=True))
 
 
 @pytest.mark.parametrize("place", ["pre", "post"])

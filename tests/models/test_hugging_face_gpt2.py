@@ -47,11 +47,11 @@ KINDS = {
 def test_logits_are_equal_in_transformers_and_after_coming_back(tmp_path: Path, kind: str, name: str) -> None:
     shape = dataclasses.replace(SHAPE, **KINDS[kind])
     ours = trained(shape, name)
-    to_hugging_face(ours, tmp_path, parametrization=name)
+    to_hugging_face(ours, tmp_path)
     theirs = their_model(tmp_path, AutoModelForCausalLM)
     assert isinstance(theirs, GPT2LMHeadModel)
     assert_same_logits(ours, theirs, shape)
-    assert_same_logits(there_and_back(ours, name, tmp_path), theirs, shape)
+    assert_same_logits(there_and_back(ours, tmp_path), theirs, shape)
 
 
 def test_a_checkpoint_of_transformers_own_is_read(tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_a_checkpoint_of_transformers_own_is_read(tmp_path: Path) -> None:
 
 def test_names_without_the_heads_prefix_and_old_masks_are_read(tmp_path: Path) -> None:
     ours = trained(SHAPE, "sp")
-    to_hugging_face(ours, tmp_path, parametrization="sp")
+    to_hugging_face(ours, tmp_path)
     path = tmp_path / "model.safetensors"
     bare = {name.removeprefix("transformer."): weight for name, weight in load_file(path).items()}
     save_file({**bare, "h.0.attn.bias": torch.ones(1, 1, 16, 16)}, path)
@@ -87,12 +87,12 @@ REFUSED = {
 def test_the_switch_that_no_class_has_is_named(tmp_path: Path, words: str) -> None:
     shape = dataclasses.replace(SHAPE, **REFUSED[words])
     with pytest.raises(UserError, match=words):
-        to_hugging_face(trained(shape, "sp"), tmp_path, parametrization="sp")
+        to_hugging_face(trained(shape, "sp"), tmp_path)
 
 
 @pytest.mark.parametrize("field", ["scale_attn_by_inverse_layer_idx", "add_cross_attention"])
 def test_a_feature_that_no_model_here_has_is_named(tmp_path: Path, field: str) -> None:
-    to_hugging_face(trained(SHAPE, "sp"), tmp_path, parametrization="sp")
+    to_hugging_face(trained(SHAPE, "sp"), tmp_path)
     path = tmp_path / "config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), field: True}))
     with pytest.raises(UserError, match=field):

@@ -11,7 +11,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
 
 from isoflop.errors import UserError
-from isoflop.models import PARAMETRIZATIONS, from_hugging_face, to_hugging_face
+from isoflop.models import PARAMETRIZATIONS, build_model, from_hugging_face, parametrization, to_hugging_face
 from isoflop.shapes import ModelShape
 from models.hugging_face_models import a_batch, assert_same_logits, their_model, there_and_back, trained
 
@@ -52,16 +52,29 @@ def a_shape(kind: str) -> ModelShape:
 def test_logits_are_equal_in_transformers_and_after_coming_back(tmp_path: Path, kind: str, name: str) -> None:
     shape, wanted = a_shape(kind), KINDS[kind][1]
     ours = trained(shape, name)
-    assert to_hugging_face(ours, tmp_path, parametrization=name).name == wanted
+    assert to_hugging_face(ours, tmp_path).name == wanted
     theirs = their_model(tmp_path, AutoModelForMaskedLM if shape.stack == "encoder" else AutoModelForCausalLM)
     assert type(theirs).__name__ == wanted
     assert_same_logits(ours, theirs, shape)
-    assert_same_logits(there_and_back(ours, name, tmp_path), theirs, shape)
+    assert_same_logits(there_and_back(ours, tmp_path), theirs, shape)
+
+
+@pytest.mark.parametrize("kind", ["grouped", "gated by GELU", "YaRN"])
+def test_rotations_are_those_of_transformers_to_the_bit_over_a_long_context(kind: str, tmp_path: Path) -> None:
+    """A rounding in an angle grows with the place: after thousands of tokens it would show in the logits."""
+    shape = dataclasses.replace(a_shape(kind), context=4096)
+    ours, _ = build_model(shape, parametrization("sp"), base=shape, seed=0)
+    to_hugging_face(ours, tmp_path)
+    theirs = their_model(tmp_path, AutoModelForCausalLM).model.rotary_emb
+    cos, sin = theirs(torch.zeros(1), torch.arange(shape.context)[None])
+    half = shape.head_size // 2
+    assert torch.equal(cos[0, :, :half], ours.cos_TC)
+    assert torch.equal(sin[0, :, :half], ours.sin_TC)
 
 
 def test_generation_is_the_same_greedy_walk(tmp_path: Path) -> None:
     ours = trained(SHAPE, "u-mup")
-    to_hugging_face(ours, tmp_path, parametrization="u-mup")
+    to_hugging_face(ours, tmp_path)
     batch = a_batch(SHAPE, padded=False)
     prompt = batch.inputs[:1, :4]
     walked = their_model(tmp_path, AutoModelForCausalLM).generate(
@@ -88,7 +101,7 @@ REFUSED = {
 def test_the_switch_that_no_class_has_is_named(tmp_path: Path, words: str) -> None:
     shape = dataclasses.replace(SHAPE, **REFUSED[words])
     with pytest.raises(UserError, match=words):
-        to_hugging_face(trained(shape, "sp"), tmp_path, parametrization="sp")
+        to_hugging_face(trained(shape, "sp"), tmp_path)
     assert not list(tmp_path.iterdir())
 
 
@@ -98,6 +111,7 @@ STRANGE = {
     "partial_rotary_factor 0.5": {"partial_rotary_factor": 0.5},
     "attention_bias True with mlp_bias False": {"attention_bias": True},
     "hidden_act 'relu'": {"hidden_act": "relu"},
+    "wrong kind": {"num_attention_heads": "four"},
     "MixtralForCausalLM": {"architectures": ["MixtralForCausalLM"]},
     "no hidden_size": {"hidden_size": None},
     "ties its head": {"tie_word_embeddings": True},
@@ -107,7 +121,7 @@ STRANGE = {
 @pytest.mark.parametrize("words", STRANGE)
 def test_a_feature_that_no_model_here_has_is_named(tmp_path: Path, words: str) -> None:
     shape = a_shape("biases") if "attention_bias" in words else SHAPE
-    to_hugging_face(trained(shape, "sp"), tmp_path, parametrization="sp")
+    to_hugging_face(trained(shape, "sp"), tmp_path)
     path = tmp_path / "config.json"
     config = {**json.loads(path.read_text()), "mlp_bias": False, **STRANGE[words]}
     path.write_text(json.dumps(config))

@@ -44,11 +44,11 @@ KINDS = {
 def test_logits_are_equal_in_transformers_and_after_coming_back(tmp_path: Path, kind: str, name: str) -> None:
     shape = dataclasses.replace(SHAPE, **KINDS[kind])
     ours = trained(shape, name)
-    to_hugging_face(ours, tmp_path, parametrization=name)
+    to_hugging_face(ours, tmp_path)
     theirs = their_model(tmp_path, AutoModelForSeq2SeqLM)
     assert isinstance(theirs, T5ForConditionalGeneration)
     assert_same_logits(ours, theirs, shape)
-    assert_same_logits(there_and_back(ours, name, tmp_path), theirs, shape)
+    assert_same_logits(there_and_back(ours, tmp_path), theirs, shape)
 
 
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
@@ -76,7 +76,7 @@ def test_a_checkpoint_of_transformers_own_is_read(tmp_path: Path, version: str) 
 
 def test_generation_is_the_same_greedy_walk(tmp_path: Path) -> None:
     ours = trained(SHAPE, "u-mup")
-    to_hugging_face(ours, tmp_path, parametrization="u-mup")
+    to_hugging_face(ours, tmp_path)
     batch = a_batch(SHAPE, padded=False)
     walked = their_model(tmp_path, AutoModelForSeq2SeqLM).generate(
         batch.source, max_new_tokens=6, do_sample=False, decoder_start_token_id=0, pad_token_id=0
@@ -101,12 +101,12 @@ REFUSED = {
 def test_the_switch_that_no_class_has_is_named(tmp_path: Path, words: str) -> None:
     shape = dataclasses.replace(SHAPE, **REFUSED[words])
     with pytest.raises(UserError, match=words):
-        to_hugging_face(trained(shape, "sp"), tmp_path, parametrization="sp")
+        to_hugging_face(trained(shape, "sp"), tmp_path)
 
 
 @pytest.mark.parametrize("change", [{"num_decoder_layers": 3}, {"relative_attention_max_distance": 64}])
 def test_a_feature_that_no_model_here_has_is_named(tmp_path: Path, change: dict[str, int]) -> None:
-    to_hugging_face(trained(SHAPE, "sp"), tmp_path, parametrization="sp")
+    to_hugging_face(trained(SHAPE, "sp"), tmp_path)
     path = tmp_path / "config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
     with pytest.raises(UserError, match=next(iter(change))):

@@ -14,6 +14,7 @@ from tokenizers import Tokenizer
 from isoflop.data.tokens import TokenizerConfig, train_tokenizer
 from isoflop.errors import UserError
 from isoflop.models import PARAMETRIZATIONS, Batch, build_model, load_model, parametrization, save_model
+from isoflop.models.parametrization import Alphas, umup
 from isoflop.shapes import ModelShape
 
 SHAPE = ModelShape(layers=2, width=24, heads=4, kv_heads=2, vocab=300, context=12, ffn=40, norm="plain")
@@ -47,6 +48,16 @@ def test_a_loaded_model_computes_what_the_saved_one_did(tmp_path: Path, tokenize
     assert Tokenizer.from_file(str(info.tokenizer)).to_str() == Tokenizer.from_file(str(tokenizer)).to_str()
 
 
+def test_a_scale_of_attention_that_no_name_says_is_kept(tmp_path: Path) -> None:
+    model, _ = build_model(SHAPE, umup(Alphas(attention=3.0)), base=BASE, seed=3)
+    save_model(tmp_path, model, parametrization="u-mup", base=BASE, objective="causal", tokenizer=None)
+    again, info = load_model(tmp_path)
+    batch = Batch(torch.arange(12)[None], torch.arange(12)[None])
+    with torch.no_grad():
+        assert torch.equal(model(batch), again(batch))
+    assert info.logit_scale == 3 / SHAPE.head_size
+
+
 def test_weights_are_float32_under_the_modules_own_names_and_tied_ones_are_there_once(tmp_path: Path) -> None:
     model = saved(tmp_path, tied=True)
     weights = load_file(tmp_path / "weights.safetensors")
@@ -75,6 +86,7 @@ def test_each_damage_is_told(tmp_path: Path, tokenizer: Path) -> None:
         ('"schema": 1', '"schema": 9', "schema 9"),
         ('"vocab": 300', '"vocabulary": 300', "vocabulary"),
         ('"u-mup"', '"v-mup"', "v-mup"),
+        ('"logit_scale": 0', '"logit_scale": "a lot", "x": 0', "a lot"),
         ("{", "[", "damaged"),
     ):
         record.write_text(text.replace(old, new, 1))

@@ -11,6 +11,7 @@ from isoflop.planning import plan, plan_ladder
 from isoflop.planning.plan_file import plan_toml
 from isoflop.shapes import matmul_params
 from isoflop.study import read_config
+from isoflop.training import read_plan
 
 LAW = "chinchilla:besiroglu2024"
 
@@ -66,3 +67,13 @@ def test_a_plan_for_a_cluster_says_what_it_would_take_here(planned) -> None:
 def test_a_model_too_narrow_for_a_ladder_below_it_is_refused(planned) -> None:
     with pytest.raises(UserError, match="need a target of width"):
         read_config(planned(flops=1e12, gpus="1xcpu"))
+
+
+def test_train_reads_the_same_file(planned) -> None:
+    made = plan(LAW, flops=1e15, gpus="2xcpu")
+    read = read_plan(planned(plan_toml(made)))
+    assert read.shape == made.shape
+    assert read.train.tokens == round(made.allocation.tokens.value)
+    assert read.train.batch_tokens == made.layouts.choices[0].batch_tokens
+    assert read.base is None
+    assert read.optimizer.eps == 1e-8

@@ -13,6 +13,7 @@ from isoflop.data import OBJECTIVES, Source, Vocabulary, objective
 from isoflop.evaluation import batch_loss, validation_loss
 from isoflop.models import IGNORED, Batch, Model, build_model, parametrization
 from isoflop.shapes import ModelShape
+from isoflop.training import Choice, set_precision
 from isoflop.training.loop import backward
 
 TEXT_SIZE, END, CONTEXT, BATCH = 40, 0, 16, 6
@@ -123,3 +124,14 @@ def test_what_is_to_be_predicted_is_not_seen(name: str) -> None:
                 assert torch.allclose(model(batch)[row, column], model(other)[row, column], atol=1e-5)
             found += 1
     assert found >= 3
+
+
+@pytest.mark.parametrize("parts", [1, 3])
+def test_the_loss_is_computed_in_the_precision_that_was_chosen(parts: int) -> None:
+    model, batch = model_for("causal"), objective("causal").loader(source_of("causal")).at(0)
+    exact = backward(model, batch, parts=parts)
+    with torch.autocast("cpu", torch.bfloat16):
+        expected = backward(model, batch, parts=parts)
+    found = backward(set_precision(model, Choice("bf16")), batch, parts=parts)
+    assert found != exact
+    assert found == expected

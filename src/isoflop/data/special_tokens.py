@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from tokenizers import AddedToken, Tokenizer
 
 from isoflop.data.tokens import END_OF_DOCUMENT
+from isoflop.errors import UserError
 
 PAD, CLS, SEP, MASK = "[PAD]", "[CLS]", "[SEP]", "[MASK]"
 BERT_TOKENS = (PAD, CLS, SEP, MASK)
@@ -40,8 +41,9 @@ class Vocabulary:
         is no text): it is what stands between two spaces, with its punctuation.
         """
         size, end = tokenizer.get_vocab_size(), tokenizer.token_to_id(END_OF_DOCUMENT)
-        assert end is not None
         starts = np.array([(tokenizer.id_to_token(number) or "")[:1] in WHITE_SPACE for number in range(size)])
+        if end is None:
+            raise UserError(f"The tokenizer has no {END_OF_DOCUMENT}: it was not made by isoflop.")
         return cls(size, end, specials, starts)
 
     @property

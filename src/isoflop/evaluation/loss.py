@@ -34,16 +34,18 @@ def batch_loss(model: nn.Module, batch: Batch) -> Tensor:
 def loss_parts(model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor | None]:
     """Mean cross-entropy over the predicted tokens, and over the pairs' labels where there are any, from one pass.
 
-    A model with `features` and a linear `head` is not asked for its logits: they are made and used some rows at a time.
+    Computed in the model's `compute_dtype` where it has one, else in its weights'. A model with `features` and a linear
+    `head` is not asked for its logits: they are made and used some rows at a time.
     """
-    head = _linear_head(model, batch.inputs.device)
-    if head is None:
-        return F.cross_entropy(model(batch).flatten(0, 1).float(), batch.targets.flatten()), None
-    if batch.order is None:
-        return mean_cross_entropy(cast(Model, model).features(batch).flatten(0, 1), head, batch.targets.flatten()), None
-    features_BTD, pairs_B2 = cast(Encoder, model).features_and_pair_logits(batch)
-    tokens = mean_cross_entropy(features_BTD.flatten(0, 1), head, batch.targets.flatten())
-    return tokens, F.cross_entropy(pairs_B2.float(), batch.order)
+    with precision_of(model, batch.inputs.device):
+        head, targets_N = _linear_head(model, batch.inputs.device), batch.targets.flatten()
+        if head is None:
+            return F.cross_entropy(model(batch).flatten(0, 1).float(), targets_N), None
+        if batch.order is None:
+            return mean_cross_entropy(cast(Model, model).features(batch).flatten(0, 1), head, targets_N), None
+        features_BTD, pairs_B2 = cast(Encoder, model).features_and_pair_logits(batch)
+        tokens = mean_cross_entropy(features_BTD.flatten(0, 1), head, targets_N)
+        return tokens, F.cross_entropy(pairs_B2.float(), batch.order)
 
 
 @torch.no_grad()
@@ -54,7 +56,7 @@ def validation_loss(model: nn.Module, batch: Batch) -> ValidationLoss:
     """
     was_training = model.training
     model.eval()
-    with _precision(model, batch.inputs.device), _without_compiling():
+    with precision_of(model, batch.inputs.device), _without_compiling():
         per_sequence = torch.cat([_sequence_losses(model, part) for part in batch.split(SEQUENCES_AT_ONCE)])
     model.train(was_training)
     spread = per_sequence.std().item() if len(per_sequence) > 1 else 0.0
@@ -87,7 +89,8 @@ def _linear_head(model: nn.Module, device: torch.device) -> Head | None:
     return Head(layer.weight, layer.bias, torch.get_autocast_dtype(device.type) if autocast else layer.weight.dtype)
 
 
-def _precision(model: nn.Module, device: torch.device) -> AbstractContextManager[object]:
+def precision_of(model: nn.Module, device: torch.device) -> AbstractContextManager[object]:
+    """The context in which the model computes: low precision where its `compute_dtype` says so."""
     dtype = getattr(model, "compute_dtype", None)
     if dtype in (torch.bfloat16, torch.float16):
         return torch.autocast(device.type, dtype)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from isoflop.fitting.problem import Array, Indices, Problem
 from isoflop.laws.program import argument_names, numpy_function
 
-CHUNK = 1 << 15
+CHUNK = 1 << 13
 """Runs times draws per pass: the temporaries of one pass then stay in the second-level cache."""
 
 

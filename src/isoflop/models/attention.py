@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from isoflop.models.masks import View
+from isoflop.models.near import NearView, into_blocks, out_of_blocks
 from isoflop.models.norms import build_norm
 from isoflop.models.positions import rotate
 from isoflop.shapes import ModelShape
@@ -32,7 +33,7 @@ class Attention(nn.Module):
         self.q_norm = build_norm(shape, shape.head_size) if shape.qk_norm else None
         self.k_norm = build_norm(shape, shape.head_size) if shape.qk_norm else None
 
-    def forward(self, x_BTD: Tensor, rotation: Rotation | None, view: View) -> Tensor:
+    def forward(self, x_BTD: Tensor, rotation: Rotation | None, view: View | NearView) -> Tensor:
         batch, length, _ = x_BTD.shape
         qkv_BNTC = self.qkv(x_BTD).view(batch, length, -1, self.head_size).transpose(1, 2)
         qk_BNTC, v_BKTC = qkv_BNTC.split((self.heads + self.kv_heads, self.kv_heads), dim=1)
@@ -70,8 +71,14 @@ class CrossAttention(nn.Module):
         return self.out(y_BHTC.transpose(1, 2).reshape(batch, length, -1))
 
 
-def attend(q_BHTC: Tensor, k_BKSC: Tensor, v_BKSC: Tensor, *, view: View, scale: float, dropout: float = 0.0) -> Tensor:
+def attend(
+    q_BHTC: Tensor, k_BKSC: Tensor, v_BKSC: Tensor, *, view: View | NearView, scale: float, dropout: float = 0.0
+) -> Tensor:
     """softmax(scale·q·k + scores)·v over what `view` lets be seen, zero in blind rows: (B, H, T, C)."""
+    if isinstance(view, NearView):
+        blocks = into_blocks(q_BHTC, k_BKSC, v_BKSC, view)
+        y = attend(*blocks, view=view.view, scale=scale, dropout=dropout)
+        return out_of_blocks(y, q_BHTC.shape[0], q_BHTC.shape[2])
     if not dropout and _products_are_faster(q_BHTC, k_BKSC):
         y_BHTC = attend_by_products(q_BHTC, k_BKSC, v_BKSC, view=view, scale=scale)
     else:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from isoflop.models.attention import Attention, CrossAttention, Rotation
 from isoflop.models.masks import View
+from isoflop.models.near import NearView
 from isoflop.models.norms import build_norm
 from isoflop.shapes import FeedForward, ModelShape
 
@@ -62,7 +63,7 @@ class Block(nn.Module):
         self,
         x_BTD: Tensor,
         rotation: Rotation | None,
-        view: View,
+        view: View | NearView,
         memory: tuple[Tensor, View] | None = None,
     ) -> Tensor:
         if self.norms_first:

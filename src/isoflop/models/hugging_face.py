@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from isoflop.errors import UserError
 from isoflop.files import write_json
-from isoflop.models.build import build_model
+from isoflop.models.build import STACKS
 from isoflop.models.hugging_face_bert import BERT, BERT_BODY
 from isoflop.models.hugging_face_class import Config, StockClass, choose, read
 from isoflop.models.hugging_face_gpt2 import GPT2
@@ -23,9 +23,17 @@ from isoflop.models.hugging_face_llama import LLAMA, QWEN2
 from isoflop.models.hugging_face_rows import to_ours, to_theirs, unread
 from isoflop.models.hugging_face_t5 import T5
 from isoflop.models.hugging_face_tokenizer import SpecialTokens, write_tokenizer
-from isoflop.models.parametrization import logit_scale
-from isoflop.models.parametrization import parametrization as parametrization_named
-from isoflop.models.storage import TOKENIZER, ModelInfo, put_weights, read_json_object, read_weights, write_weights
+from isoflop.models.parametrization import SP
+from isoflop.models.parametrization import logit_scale as logit_scale_of
+from isoflop.models.storage import (
+    TOKENIZER,
+    ModelInfo,
+    logit_scale,
+    put_weights,
+    read_json_object,
+    read_weights,
+    write_weights,
+)
 from isoflop.shapes import ModelShape
 
 EXPORTED: Sequence[StockClass] = (*LLAMA, GPT2, *BERT, T5)
@@ -35,24 +43,21 @@ NOT_WEIGHTS = re.compile(r"rotary_emb\.inv_freq$|\.attn\.(masked_)?bias$|positio
 """Constants that older versions of transformers stored with the weights."""
 
 
-def to_hugging_face(
-    model: nn.Module, folder: Path, *, parametrization: str, tokenizer: Path | None = None
-) -> StockClass:
+def to_hugging_face(model: nn.Module, folder: Path, *, tokenizer: Path | None = None) -> StockClass:
     """Write `model` to `folder` as a checkpoint that transformers loads as it is; returns the class it became.
 
-    `parametrization` is the name of the one that the model was built with, `tokenizer` the path of a tokenizer.json.
-    config.json comes last, so a folder that has one is whole. Raises `UserError`, with the switch that prevents it,
-    for a model that no stock class computes.
+    `tokenizer` is the path of a tokenizer.json. config.json comes last, so a folder that has one is whole. Raises
+    `UserError`, with the switch that prevents it, for a model that no stock class computes.
     """
     shape = model.shape
     assert isinstance(shape, ModelShape)
     stock = choose(shape, EXPORTED)
     config = stock.config(shape)
-    factors = stock.factors(shape, logit_scale(shape, parametrization_named(parametrization)), config)
+    factors = stock.factors(shape, logit_scale(model), config)
     theirs = to_theirs(_weights_of(model, shape), stock.rows(shape), shape=shape, factors=factors)
     tokens = write_tokenizer(folder, tokenizer, shape)
     write_weights(folder / "model.safetensors", theirs)
-    numbers = _token_numbers(tokens)
+    numbers = _token_numbers(tokens, shape)
     write_json(folder / "generation_config.json", _for_generation(numbers))
     write_json(folder / "config.json", _config(stock, config, numbers))
     return stock
@@ -66,20 +71,19 @@ def from_hugging_face(folder: Path) -> tuple[nn.Module, ModelInfo]:
     config = read_json_object(folder / "config.json")
     stock = _class_of(config)
     theirs = _once(_with_prefix(_read_all(folder), stock), stock)
-    shape = stock.shape(config, theirs)
+    shape = _shape_of(stock, config, theirs, folder)
     rows = stock.rows(shape)
     strange = unread(theirs, rows, shape=shape)
     if strange:
         raise UserError(f"The checkpoint in {folder} has the weight {strange[0]}, which no {stock.name} here has.")
-    table = parametrization_named("sp")
-    model, _ = build_model(shape, table, base=shape, seed=0)
-    factors = stock.factors(shape, logit_scale(shape, table), config)
+    model = STACKS[shape.stack](shape, logit_scale=logit_scale_of(shape, SP))
+    factors = stock.factors(shape, logit_scale(model), config)
     ours = to_ours(theirs, rows, shape=shape, factors=factors, wanted=dict(model.named_parameters()))
     if shape.tied:
         _drop_tied_head(ours, folder)
     put_weights(model, ours, source=folder)
     tokenizer = folder / TOKENIZER
-    return model, ModelInfo(shape, "sp", None, stock.objective, tokenizer if tokenizer.exists() else None)
+    return model, ModelInfo(shape, SP.name, None, stock.objective, tokenizer if tokenizer.exists() else None)
 
 
 def _weights_of(model: nn.Module, shape: ModelShape) -> dict[str, Tensor]:
@@ -98,6 +102,15 @@ def _class_of(config: Config) -> StockClass:
     known = ", ".join(stock.name for stock in IMPORTED)
     called = names[0] if names else f"model_type {config.get('model_type')!r}"
     raise UserError(f"The checkpoint is a {called}, and only these can be read: {known}.")
+
+
+def _shape_of(stock: StockClass, config: Config, weights: dict[str, Tensor], folder: Path) -> ModelShape:
+    try:
+        return stock.shape(config, weights)
+    except UserError:
+        raise
+    except (TypeError, ValueError, ArithmeticError, KeyError) as error:
+        raise UserError(f"{folder / 'config.json'} has a field of the wrong kind ({error}): it is damaged.") from error
 
 
 def _read_all(folder: Path) -> dict[str, Tensor]:
@@ -146,8 +159,12 @@ def _config(stock: StockClass, config: Config, numbers: dict[str, int | None]) -
     }
 
 
-def _token_numbers(tokens: SpecialTokens) -> dict[str, int | None]:
-    return {f"{role}_token_id": tokens.number(role) for role in ("bos", "eos", "pad")}
+def _token_numbers(tokens: SpecialTokens, shape: ModelShape) -> dict[str, int | None]:
+    """As the objectives here use them: what a decoder that reads an encoder begins with is padding, as in T5."""
+    numbers = {f"{role}_token_id": tokens.number(role) for role in ("bos", "eos", "pad")}
+    if shape.stack == "encoder_decoder":
+        numbers["decoder_start_token_id"] = tokens.number("pad")
+    return numbers
 
 
 def _for_generation(numbers: dict[str, int | None]) -> dict[str, int]:

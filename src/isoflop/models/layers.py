@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from isoflop.models.attention import Rotation
 from isoflop.models.blocks import Block
 from isoflop.models.masks import View, self_view
+from isoflop.models.near import NearView, near_view
 from isoflop.models.norms import build_norm
 from isoflop.models.positions import alibi_slopes, relative_buckets, rotary_table
 from isoflop.shapes import ModelShape
@@ -52,7 +53,7 @@ class Layers(nn.Module):
         memory: tuple[Tensor, View] | None = None,
     ) -> Tensor:
         """Embeddings to the stack's last states, (B, T, D) both; `memory`: what an encoder read, and the view of it."""
-        view = self._placed(self_view(self.shape, x_BTD, causal=self.causal, documents=documents, prefix=prefix), x_BTD)
+        view = self._view(x_BTD, documents, prefix)
         rotation = self._rotation(x_BTD.shape[1])
         if self.embedding_norm is not None:
             x_BTD = self.embedding_norm(x_BTD)
@@ -67,11 +68,18 @@ class Layers(nn.Module):
             return None
         return self.cos_TC[:length], self.sin_TC[:length]
 
-    def _placed(self, view: View, x_BTD: Tensor) -> View:
-        """The view with the biases of distance in its scores."""
+    def _view(self, x_BTD: Tensor, documents: Tensor | None, prefix: Tensor | None) -> View | NearView:
+        """Who sees whom, with the biases of distance in its scores."""
+        biased = self.shape.positions in ("relative", "alibi")
+        if not biased:
+            near = near_view(self.shape, x_BTD, causal=self.causal, documents=documents, prefix=prefix)
+            if near is not None:
+                return near
+        view = self_view(self.shape, x_BTD, causal=self.causal, documents=documents, prefix=prefix)
+        return self._biased(view, x_BTD) if biased else view
+
+    def _biased(self, view: View, x_BTD: Tensor) -> View:
         length = x_BTD.shape[1]
-        if self.shape.positions not in ("relative", "alibi"):
-            return view
         distance_L = torch.arange(1 - length, length, device=x_BTD.device)
         if self.relative is not None:
             buckets_L = relative_buckets(distance_L, buckets=RELATIVE_BUCKETS, both_sides=not self.causal)

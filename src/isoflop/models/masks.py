@@ -42,36 +42,55 @@ def self_view(
     patterned = shape.attention != "full" and (shape.attention_span or length) < length
     if not patterned and documents is None and prefix is None:
         return View(causal)
-    place_T = torch.arange(length, device=tokens_BT.device)
-    query_T1, key_1S = place_T[:, None], place_T[None, :]
-    seen_BTS = torch.ones(1, length, length, dtype=torch.bool, device=tokens_BT.device)
-    if causal:
-        seen_BTS = (key_1S <= query_T1)[None]
-        if prefix is not None:
-            seen_BTS = seen_BTS | (key_1S < prefix[:, None, None])
-    if patterned:
-        seen_BTS = seen_BTS & pattern(shape, place_T, documents)
-    if documents is None:
-        return View(causal, _scores(seen_BTS))
-    return _only_within(seen_BTS, documents, documents)
+    place_1T = torch.arange(length, device=tokens_BT.device)[None]
+    seen_B1TS = seen_pairs(shape, place_1T, place_1T, causal=causal, documents=documents, prefix=prefix)
+    return view_of(seen_B1TS[:, 0], may_be_blind=documents is not None, causal=causal)
 
 
-def pattern(shape: ModelShape, place_T: Tensor, documents: Tensor | None = None) -> Tensor:
-    """Whether the pattern lets a token see another, whatever their order: (B or 1, T, S), symmetric.
+def seen_pairs(
+    shape: ModelShape,
+    query_NT: Tensor,
+    key_NS: Tensor,
+    *,
+    causal: bool,
+    documents: Tensor | None,
+    prefix: Tensor | None,
+) -> Tensor:
+    """Whether tokens at some places see those at others, in N groups of both: (B or 1, N, T, S)."""
+    query_NT1, key_N1S = query_NT[:, :, None], key_NS[:, None, :]
+    seen_BNTS = (key_N1S <= query_NT1 if causal else torch.ones_like(key_N1S <= query_NT1))[None]
+    if causal and prefix is not None:
+        seen_BNTS = seen_BNTS | (key_N1S < prefix[:, None, None, None])
+    if shape.attention != "full":
+        seen_BNTS = seen_BNTS & pattern(shape, query_NT, key_NS, documents)
+    if documents is not None:
+        own_BNT1, other_BN1S = _at(documents, query_NT)[..., None], _at(documents, key_NS)[:, :, None]
+        seen_BNTS = seen_BNTS & (own_BNT1 == other_BN1S) & (own_BNT1 != PADDING)
+    return seen_BNTS
+
+
+def pattern(shape: ModelShape, query_NT: Tensor, key_NS: Tensor, documents: Tensor | None = None) -> Tensor:
+    """Whether the pattern lets a token see another, whatever their order: (B or 1, N, T, S), symmetric.
 
     Window: nearer than the span (Beltagy et al. 2020, arXiv 2004.05150). Strided: that, and every span-th token (Child
     et al. 2019, arXiv 1904.10509, section 4.2, both sets in one head). Block: in the same block of so many tokens,
     counted from the document's start (Qiu et al. 2020, arXiv 1911.02972).
     """
-    span = shape.attention_span or len(place_T)
-    away_TS = (place_T[:, None] - place_T[None, :]).abs()[None]
+    span = shape.attention_span or shape.context
     if shape.attention == "block":
-        place_BT = place_T[None] if documents is None else document_places(documents)
-        block_BT = place_BT // span
-        return block_BT[:, :, None] == block_BT[:, None, :]
+        if documents is not None:
+            block_BT = document_places(documents) // span
+            return _at(block_BT, query_NT)[..., None] == _at(block_BT, key_NS)[:, :, None]
+        return (query_NT[:, :, None] // span == key_NS[:, None, :] // span)[None]
+    away_NTS = (query_NT[:, :, None] - key_NS[:, None, :]).abs()[None]
     if shape.attention == "strided":
-        return (away_TS < span) | (away_TS % span == 0)
-    return away_TS < span
+        return (away_NTS < span) | (away_NTS % span == 0)
+    return away_NTS < span
+
+
+def _at(x_BT: Tensor, place_NT: Tensor) -> Tensor:
+    """What stands at the places; those outside the sequence, which nobody sees, get what stands at its ends."""
+    return x_BT[:, place_NT.clamp(0, x_BT.shape[1] - 1)]
 
 
 def cross_view(documents: Tensor | None, source_documents: Tensor | None) -> View:
@@ -82,14 +101,16 @@ def cross_view(documents: Tensor | None, source_documents: Tensor | None) -> Vie
     if source_documents is None:
         assert documents is not None
         return View(False, None, (documents == PADDING)[:, None, :, None])
-    there_B1S = (source_documents != PADDING)[:, None, :]
-    return _only_within(there_B1S, documents, source_documents)
-
-
-def _only_within(seen_BTS: Tensor, documents: Tensor | None, source_documents: Tensor) -> View:
+    seen_BTS = (source_documents != PADDING)[:, None, :]
     if documents is not None:
-        same_BTS = documents[:, :, None] == source_documents[:, None, :]
-        seen_BTS = seen_BTS & same_BTS & (documents != PADDING)[:, :, None]
+        seen_BTS = seen_BTS & (documents[:, :, None] == source_documents[:, None, :])
+    return view_of(seen_BTS, may_be_blind=True, causal=False)
+
+
+def view_of(seen_BTS: Tensor, *, may_be_blind: bool, causal: bool) -> View:
+    """The view that shows these pairs."""
+    if not may_be_blind:
+        return View(causal, _scores(seen_BTS))
     blind_BT1 = ~seen_BTS.any(dim=-1, keepdim=True)
     return View(False, _scores(seen_BTS | blind_BT1), blind_BT1[:, None])
 

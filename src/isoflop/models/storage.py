@@ -20,7 +20,9 @@ from torch import Tensor, nn
 
 from isoflop.errors import UserError
 from isoflop.files import atomic_write, write_json, write_text
-from isoflop.models.build import build_model
+from isoflop.models.attention import Attention
+from isoflop.models.build import STACKS
+from isoflop.models.parametrization import logit_scale as logit_scale_of
 from isoflop.models.parametrization import parametrization as parametrization_named
 from isoflop.shapes import ModelShape
 
@@ -38,6 +40,13 @@ class ModelInfo:
     """Where μP and CompleteP equal SP; None: the shape itself."""
     objective: str
     tokenizer: Path | None
+    logit_scale: float | None = None
+    """The factor on q·k, all of a parametrisation that is not in the weights; None: what its name says."""
+
+
+def logit_scale(model: nn.Module) -> float:
+    """The factor on q·k that `model` was built with."""
+    return next(float(part.logit_scale) for part in model.modules() if isinstance(part, Attention))
 
 
 def save_model(
@@ -70,6 +79,7 @@ def save_model(
         "shape": shape.to_dict(),
         "parametrization": parametrization,
         "base": None if base is None else base.to_dict(),
+        "logit_scale": logit_scale(model),
         "objective": objective,
         "tokenizer": None if text is None else TOKENIZER,
     }
@@ -82,8 +92,8 @@ def load_model(folder: Path) -> tuple[nn.Module, ModelInfo]:
     Raises `UserError` where a file is missing, damaged, or does not fit the others.
     """
     info = read_info(folder)
-    table = parametrization_named(info.parametrization)
-    model, _ = build_model(info.shape, table, base=info.base or info.shape, seed=0)
+    named = logit_scale_of(info.shape, parametrization_named(info.parametrization))
+    model = STACKS[info.shape.stack](info.shape, logit_scale=info.logit_scale or named)
     put_weights(model, read_weights(folder / WEIGHTS), source=folder / WEIGHTS)
     return model, info
 
@@ -94,15 +104,18 @@ def read_info(folder: Path) -> ModelInfo:
     if record.get("schema") != SCHEMA:
         raise UserError(f"{folder / MODEL} has schema {record.get('schema')!r}, and this version reads {SCHEMA}.")
     try:
-        base, tokenizer = record["base"], record["tokenizer"]
+        base, tokenizer, scale = record["base"], record["tokenizer"], record.get("logit_scale")
         return ModelInfo(
             shape=ModelShape(**record["shape"]),
             parametrization=parametrization_named(record["parametrization"]).name,
             base=None if base is None else ModelShape(**base),
             objective=record["objective"],
             tokenizer=None if tokenizer is None else folder / Path(tokenizer).name,
+            logit_scale=None if scale is None else float(scale),
         )
-    except (KeyError, TypeError) as error:
+    except UserError:
+        raise
+    except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{folder / MODEL} is damaged ({error}): save the model again.") from error
 
 

@@ -44,10 +44,10 @@ def memory_per_device(load: Workload, layout: Layout) -> MemoryUse:
 def moments(load: Workload, layout: Layout) -> dict[str, MemoryUse]:
     """What one device that trains alone holds at the moments of a step that can be the fullest.
 
-    The gradients of the last step live until the loss of this one is known. Full, the loss makes the logits and their
-    log-softmax, then the gradient of each; in chunks, the gradients of head and features instead. In the backward pass
-    of the last layer a gated feed-forward has two gradients of its hidden size beside all that was kept. A tied table
-    gets one gradient as the head's and one as the embedding's.
+    Gradients are freed before the forward pass, unless several micro-batches add them up. Full, the loss makes the
+    logits and their log-softmax, then the gradient of each; in chunks, the gradients of head and features instead. In
+    the backward pass of the last layer a gated feed-forward has two gradients of its hidden size beside all that was
+    kept. A tied table gets one gradient as the head's and one as the embedding's.
     """
     shape, program = load.shape, load.program
     every = _stage(load, layout, last=True)
@@ -61,11 +61,11 @@ def moments(load: Workload, layout: Layout) -> dict[str, MemoryUse]:
     once = e * min(entries, program.loss_entries or entries)
     if program.loss_entries:
         loss, backward = (
-            replace(full, logits=once, buffers=2 * table + stream),
+            replace(freed, logits=once, buffers=2 * table + stream),
             replace(freed, buffers=2 * (table + stream)),
         )
     else:
-        loss, backward = replace(full, logits=2 * once), replace(freed, logits=3 * once)
+        loss, backward = replace(freed, logits=2 * once), replace(freed, logits=3 * once)
     hidden = e * tokens * shape.ffn * (2 if shape.matrices_per_feed_forward == 3 else 1)
     return {
         "loss": loss,

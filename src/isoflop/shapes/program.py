@@ -68,5 +68,5 @@ FLASH_2 = 335e12
 """FLOPs per second that FlashAttention-2 reaches at most, on any device (Dao 2023, arXiv 2307.08691, section 4.1)."""
 EAGER = Program(fused=False, fused_loss=False, core_limit=FLASH_2)
 """PyTorch without compilation: every operation its own pass over memory."""
-EAGER_CPU = Program(fused=False, fused_loss=False, element=4, joint_qkv=True, drops_gradients=True)
-"""This project's own training step on a CPU: PyTorch without compilation, everything in 32 bits."""
+EAGER_CPU = Program(fused=False, fused_loss=False, element=4, joint_qkv=True, loss_entries=2**24, drops_gradients=True)
+"""This project's own training step on a CPU: PyTorch without compilation, everything in 32 bits, the loss in chunks."""

@@ -1,6 +1,7 @@
 """Optimisers, schedules, one training loop, checkpoints, pretraining."""
 
 from isoflop.training.divided import pretrain_divided
+from isoflop.training.fusion import train_fused
 from isoflop.training.layout import layout_of
 from isoflop.training.loop import Batches, Step, train_steps
 from isoflop.training.methods import SGD, AdamW, Muon, Rates
@@ -39,6 +40,7 @@ __all__ = [
     "pretrain_divided",
     "read_plan",
     "set_precision",
+    "train_fused",
     "train_steps",
     "train_trunk",
 ]

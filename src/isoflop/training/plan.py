@@ -103,7 +103,9 @@ class DataSettings:
     valid_percent: float = 5.0
 
     def corpus_config(self) -> CorpusConfig:
-        """The corpus as `data` reads it."""
+        """The corpus as `data` reads it. Raises `UserError` where the plan names none, as a planner's does not."""
+        if not self.corpus and not self.dataset:
+            raise UserError("data.corpus is empty: name the text to train on there, or with --corpus.")
         return CorpusConfig(self.corpus, self.column, self.dataset, self.valid_percent)
 
 

@@ -111,12 +111,12 @@ def train_trunk(job: TrunkJob) -> Iterator[Progress | Run]:
     Continues from whatever its folder holds: finished runs are read, an unfinished one goes on from its last
     checkpoint to the same curve, bit for bit. Raises `UserError` where the disk is full or the text too short.
     """
-    finished = [_finished(job, index) for index in range(len(job.milestones))]
+    finished = [finished_run_of(job, index) for index in range(len(job.milestones))]
     yield from (run for run in finished if run is not None)
     if all(finished):
         return
     with processor_settings(job.threads):
-        yield from _TrunkTraining(job).runs(done=[run is not None for run in finished])
+        yield from TrunkTraining(job).runs(done=[run is not None for run in finished])
     for path in (job_file(job, "trunk"), job_file(job, "cooldown")):
         path.unlink(missing_ok=True)
 
@@ -126,11 +126,12 @@ def job_file(job: TrunkJob, kind: str) -> Path:
     return Path(job.out) / f".{job.trunk}.{kind}.ckpt"
 
 
-def _finished(job: TrunkJob, index: int) -> Run | None:
+def finished_run_of(job: TrunkJob, index: int) -> Run | None:
+    """The record of the run at milestone `index`, if it is on disk."""
     return read_run(job.run_folder(index)) if (job.run_folder(index) / "run.json").exists() else None
 
 
-class _TrunkTraining:
+class TrunkTraining:
     """The walk along a trunk; holds what its phases share."""
 
     def __init__(self, job: TrunkJob) -> None:
@@ -171,7 +172,7 @@ class _TrunkTraining:
                 "cooldown",
                 index=index,
             )
-        yield self._record(index)
+        yield self.record(index)
         job_file(self.job, "cooldown").unlink(missing_ok=True)
         self.trainee.load(trunk)
 
@@ -206,7 +207,8 @@ class _TrunkTraining:
         extra = sum(schedule.cooldown_steps(n) for n in milestones[:branches_done])
         return Progress(step.index + 1 + extra, self.job.total_steps, step.loss, speed)
 
-    def _record(self, index: int) -> Run:
+    def record(self, index: int) -> Run:
+        """Evaluate, and leave the record of the run at budget `index` on disk."""
         job, trainee = self.job, self.trainee
         name, steps = job.run_name(index), job.milestones[index]
         measured = ValidationLoss(math.nan, math.nan)

@@ -125,7 +125,7 @@ def roll(
     size = size_by(runs, by)
     rows = _usable(runs, laws, target, size)
     used, size = runs.take(rows), size[rows]
-    cuts = _cuts(size, max(len(law.names) for law in laws.values()) + SPARE, used.source, by)
+    cuts = cuts_of(size, max(len(law.names) for law in laws.values()) + SPARE, used.source, by)
     errors: dict[str, list[Array]] = {name: [] for name in laws}
     insides: dict[str, list[NDArray[np.bool_]]] = {name: [] for name in laws}
     for at, cut in enumerate(cuts):
@@ -175,7 +175,8 @@ def _usable(runs: Runs, laws: Mapping[str, Law], target: str, size: Array) -> ND
     return np.flatnonzero(keep)
 
 
-def _cuts(size: Array, need: int, source: str, by: str) -> list[float]:
+def cuts_of(size: Array, need: int, source: str, by: str) -> list[float]:
+    """The sizes to fit up to: at most `MOST_CUTS`, each with `need` runs at or below it and a run above."""
     levels = np.unique(size)
     enough = [float(one) for one in levels[:-1] if (size <= one).sum() >= need]
     if not enough:

@@ -9,6 +9,7 @@ from isoflop.laws.catalogue import (
     adaptation,
     architecture,
     curves,
+    dimension,
     downstream,
     hyperparameters,
     precision,
@@ -33,6 +34,7 @@ _THEMES = (
     adaptation,
     schedule,
     hyperparameters,
+    dimension,
 )
 
 ENTRIES: dict[str, Entry] = {entry.key: entry for theme in _THEMES for entry in theme.ENTRIES}

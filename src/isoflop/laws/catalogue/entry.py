@@ -60,7 +60,8 @@ class Entry:
     variables: tuple[Symbol, ...]
     parameters: tuple[Constant, ...]
     domain: str
-    paper: Paper
+    paper: Paper | None
+    """None where the source is no paper."""
     where: str
     verified: str
     sets: tuple[PublishedSet, ...] = ()
@@ -80,7 +81,13 @@ class Entry:
     @property
     def papers(self) -> tuple[Paper, ...]:
         """The paper of the law, then those of its published sets, each once."""
-        return tuple(dict.fromkeys([self.paper, *(published.paper for published in self.sets)]))
+        of_law = [] if self.paper is None else [self.paper]
+        return tuple(dict.fromkeys([*of_law, *(published.paper for published in self.sets)]))
+
+    @property
+    def source(self) -> str:
+        """The first author and year, or that there is no paper."""
+        return "no paper" if self.paper is None else self.paper.short
 
     def published(self, source: str) -> PublishedSet:
         """The set of values named `source`; a UserError says which there are."""

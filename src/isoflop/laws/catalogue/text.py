@@ -20,7 +20,7 @@ def table(entries: Iterable[Entry]) -> str:
         (
             entry.key,
             f"{entry.target.meaning} from {', '.join(entry.columns)}",
-            entry.paper.short,
+            entry.source,
             str(len(entry.sets) or "-"),
         )
         for entry in entries
@@ -45,15 +45,14 @@ def page(entry: Entry, sets: Sequence[PublishedSet] | None = None) -> str:
         _labelled("predicts", f"{entry.target.name}, {entry.target.meaning} ({entry.target.unit})"),
         _labelled("fitted on", entry.domain),
         *([_labelled("note", entry.note)] if entry.note else []),
-        _labelled("source", f"{entry.paper.short}, {entry.where}; checked against: {entry.verified}"),
+        _labelled("source", f"{entry.source}, {entry.where}; checked against: {entry.verified}"),
         "",
         *_symbols("Variables", entry.variables),
         "",
         *_symbols("Parameters", entry.parameters),
         "",
         *(_sets(entry, chosen) if chosen else ["No published values: fit it."]),
-        "",
-        "Papers",
+        *(["", "Papers"] if entry.papers else []),
         *(_paragraph(paper.citation, "  ", "      ") for paper in entry.papers),
         *(f"\n{paper.bibtex}" for paper in entry.papers),
     ]
@@ -77,8 +76,8 @@ def as_data(entry: Entry, sets: Sequence[PublishedSet] | None = None) -> dict[st
         "note": entry.note,
         "where": entry.where,
         "verified": entry.verified,
-        "citation": entry.paper.citation,
-        "bibtex": entry.paper.bibtex,
+        "citation": entry.paper.citation if entry.paper else None,
+        "bibtex": entry.paper.bibtex if entry.paper else None,
         "sets": [
             {
                 "source": published.source,
