@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 
 from gains import trained_loss
+
 from isoflop.data import CorpusConfig, TokenizerConfig, prepare_tokens
 from isoflop.models.parametrization import umup
 from isoflop.study.preparation import cache_folder
