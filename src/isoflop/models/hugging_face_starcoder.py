@@ -12,7 +12,7 @@ from torch import Tensor
 
 from isoflop.models.hugging_face_class import Config, StockClass, read, refuse_unless
 from isoflop.models.hugging_face_llama import UNGATED, rotation, rotation_limit, stretch
-from isoflop.models.hugging_face_rows import Fold, Row, row
+from isoflop.models.hugging_face_rows import Absent, Fold, Row, row
 from isoflop.shapes import ModelShape
 
 ATTENTION, LAYER, MLP = "model.layers.#.self_attn.", "model.layers.#.", "model.layers.#.mlp."
@@ -24,7 +24,7 @@ def _norm(ours: str, theirs: str) -> tuple[Row, Row]:
 
 
 def _matrix(kind: str, ours: str, *theirs: str, fold: Fold | None = None) -> Row:
-    absent = "zeros" if kind == "bias" else None
+    absent: Absent | None = "zeros" if kind == "bias" else None
     return row(f"{ours}.{kind}", *(f"{name}.{kind}" for name in theirs), fold=fold, absent=absent)
 
 
