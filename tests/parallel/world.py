@@ -11,8 +11,11 @@ from pathlib import Path
 TESTS = Path(__file__).resolve().parents[1]
 
 
-def run_world(size: int, *arguments: object, timeout: float = 300) -> list[str]:
-    """Run worker.py in `size` processes; returns what each printed. Fails where one of them does."""
+def run_world(size: int, *arguments: object, script: str = "worker.py", timeout: float = 300) -> list[str]:
+    """Run a script (of this folder, or with its path) in `size` processes; returns what each printed.
+
+    Fails where one of them does.
+    """
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join([str(TESTS.parent / "src"), str(TESTS)]),
@@ -21,7 +24,7 @@ def run_world(size: int, *arguments: object, timeout: float = 300) -> list[str]:
         "MASTER_PORT": str(free_port()),
         "OMP_NUM_THREADS": "1",
     }
-    command = [sys.executable, str(TESTS / "parallel" / "worker.py"), *map(str, arguments)]
+    command = [sys.executable, str(TESTS / "parallel" / script), *map(str, arguments)]
     running = [
         subprocess.Popen(
             command,

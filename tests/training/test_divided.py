@@ -50,11 +50,20 @@ micro_batches = 2
 """
 
 
-@pytest.fixture
-def plan(tmp_path: Path, study_text: Path) -> Path:
-    path = tmp_path / "plan.toml"
+@pytest.fixture(scope="module")
+def plan(tmp_path_factory: pytest.TempPathFactory, study_text: Path) -> Path:
+    path = tmp_path_factory.mktemp("plan") / "plan.toml"
     path.write_text(PLAN.format(text=str(study_text)))
     return path
+
+
+@pytest.fixture(scope="module")
+def whole(plan: Path, isoflop: Callable[..., Any]) -> Path:
+    """What two processes came to that were left alone."""
+    out = plan.parent / "whole"
+    done = isoflop("train", plan, "--out", out, "--nproc", "2")
+    assert done.returncode == 0, done.stderr
+    return out
 
 
 def with_machine(plan: Plan, **machine: Any) -> Plan:
@@ -74,10 +83,9 @@ def workers_of(launcher: subprocess.Popen[str]) -> list[int]:
 
 
 def test_a_killed_process_is_started_again_and_changes_no_number(
-    plan: Path, tmp_path: Path, study_environment: dict[str, str], isoflop: Callable[..., Any]
+    plan: Path, whole: Path, tmp_path: Path, study_environment: dict[str, str]
 ) -> None:
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    assert isoflop("train", plan, "--out", whole, "--nproc", "2").returncode == 0
+    killed = tmp_path / "killed"
     command = [sys.executable, "-m", "isoflop", "train", str(plan), "--out", str(killed), "--nproc", "2"]
     running = subprocess.Popen(
         command, env=study_environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -86,7 +94,7 @@ def test_a_killed_process_is_started_again_and_changes_no_number(
     while not list((killed / "checkpoints").glob("step-*")) and time.monotonic() < deadline:
         time.sleep(0.05)
     os.kill(workers_of(running)[-1], signal.SIGKILL)
-    printed, _ = running.communicate(timeout=200)
+    printed, _ = running.communicate(timeout=280)
     assert running.returncode == 0, printed
     assert re.search(r"going on at step [1-9]", printed), printed
     assert curve(killed) == curve(whole)
@@ -97,13 +105,14 @@ def test_a_killed_process_is_started_again_and_changes_no_number(
     assert all(torch.equal(ended[0][name], ended[1][name]) for name in ended[0])
 
 
-def test_two_processes_come_to_the_loss_of_one(plan: Path, tmp_path: Path, isoflop: Callable[..., Any]) -> None:
-    one, two = tmp_path / "one", tmp_path / "two"
+def test_two_processes_come_to_the_loss_of_one(
+    plan: Path, whole: Path, tmp_path: Path, isoflop: Callable[..., Any]
+) -> None:
+    one = tmp_path / "one"
     assert isoflop("train", plan, "--out", one, "--threads", "1").returncode == 0
-    assert isoflop("train", plan, "--out", two, "--nproc", "2").returncode == 0
-    for found, expected in zip(curve(two)[:20], curve(one)[:20], strict=True):
+    for found, expected in zip(curve(whole)[:20], curve(one)[:20], strict=True):
         assert found == pytest.approx(expected, abs=1e-5)
-    assert read_run(two).loss == pytest.approx(read_run(one).loss, abs=1e-4)
+    assert read_run(whole).loss == pytest.approx(read_run(one).loss, abs=1e-4)
 
 
 def test_a_mistake_is_one_sentence_before_anything_starts(
