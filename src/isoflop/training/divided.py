@@ -104,7 +104,8 @@ class Divided(Training):
         trainee = self.trainee
         trainee.step, trainee.seconds = step, rest["seconds"]
         trainee.curve = [CurvePoint(*point) for point in rest["curve"]]
-        trainee.smooth, trainee.best = rest["smooth"], rest["best"]
+        trainee.trend.load(rest["trend"])
+        self.bad_steps.load(rest["bad_steps"])
         self.validation = [(int(at), float(loss)) for at, loss in rest["validation"]]
 
     def due(self, stop: StopRequest, now: float) -> bool:
@@ -122,8 +123,8 @@ class Divided(Training):
             "text": self.text.hash,
             "seconds": trainee.seconds,
             "curve": [list(astuple(point)) for point in trainee.curve],
-            "smooth": trainee.smooth,
-            "best": trainee.best,
+            "trend": trainee.trend.state(),
+            "bad_steps": self.bad_steps.state(),
             "validation": [list(one) for one in self.validation],
         }
         self.checkpoints.save(trainee.step, self.model, trainee.optimizer, rest)  # type: ignore[arg-type]

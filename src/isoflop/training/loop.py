@@ -102,8 +102,9 @@ def train_steps(
     lr_factor: Callable[[int], float],
     clip: float = 1.0,
     accumulate: int = 1,
+    accept: Callable[[Step], bool] = lambda step: step.is_finite,
 ) -> Iterator[Step]:
-    """Train over `steps`, yielding after each; a step whose loss or gradient is not finite is yielded, not applied.
+    """Train over `steps`, yielding after each; a step that `accept` refuses is yielded, not applied.
 
     `optimizer` is an `Optimizer`; with `accumulate` > 1 a batch passes through the model in so many parts. A
     `Parallelized` model brings its own way of doing both halves of a step.
@@ -117,7 +118,7 @@ def train_steps(
         loss = learner.gradients(batches.at(index))
         norm = learner.clip(clip)
         step = Step(index, float(loss), float(norm), factor)
-        if step.is_finite:
+        if accept(step):
             optimizer.step()
         yield step
 
