@@ -20,6 +20,7 @@ VERBS: tuple[str, ...] = (
     "laws_verb",
     "plan_verb",
     "train_verb",
+    "data_verb",
     "report_verb",
     "export_verb",
     "import_verb",
