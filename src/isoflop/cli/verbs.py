@@ -20,6 +20,8 @@ VERBS: tuple[str, ...] = (
     "laws_verb",
     "plan_verb",
     "train_verb",
+    "finetune_verb",
+    "predict_text_verb",
     "report_verb",
     "export_verb",
     "import_verb",
