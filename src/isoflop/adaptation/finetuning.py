@@ -162,8 +162,9 @@ class _Finetuning:
             self.validation = [(int(step), float(nats)) for step, nats in state["validation"]]
         yield self._ready()
         yield from self._steps(stop)
-        yield self._end()
+        ended = self._end()
         (self.out / CHECKPOINT).unlink(missing_ok=True)
+        yield ended
 
     def _ready(self) -> Ready:
         weights = list(self.model.parameters())
