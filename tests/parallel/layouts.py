@@ -102,10 +102,10 @@ class Outcome:
     weights: dict[str, Tensor]
 
     def furthest(self, other: Outcome) -> tuple[float, float, float]:
-        """The worst differences in loss, in gradient norm and in any weight."""
+        """The worst differences in loss, in gradient norm (relative where it is above 1) and in any weight."""
         return (
             max(abs(a - b) for a, b in zip(self.losses, other.losses, strict=True)),
-            max(abs(a - b) for a, b in zip(self.norms, other.norms, strict=True)),
+            max(abs(a - b) / max(1.0, b) for a, b in zip(self.norms, other.norms, strict=True)),
             max((self.weights[name] - other.weights[name]).abs().max().item() for name in other.weights),
         )
 

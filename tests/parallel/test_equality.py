@@ -9,25 +9,25 @@ import torch
 
 from parallel.layouts import LAYOUTS, TOLERANCE, Layout, Outcome, alone
 
-Worlds = Callable[[int], dict[str, Outcome]]
+Worlds = Callable[[int], tuple[dict[str, Outcome], object]]
 SMALL = [layout for layout in LAYOUTS if layout.mesh.world < 8]
 LARGE = [layout for layout in LAYOUTS if layout.mesh.world == 8]
 
 
 @pytest.mark.parametrize("layout", SMALL, ids=lambda layout: layout.name)
-def test_a_layout_of_up_to_four_processes_equals_one(layout: Layout, trained: Worlds) -> None:
-    equals_one_process(layout, trained)
+def test_a_layout_of_up_to_four_processes_equals_one(layout: Layout, results: Worlds) -> None:
+    equals_one_process(layout, results)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("layout", LARGE, ids=lambda layout: layout.name)
-def test_a_layout_of_eight_processes_equals_one(layout: Layout, trained: Worlds) -> None:
-    equals_one_process(layout, trained)
+def test_a_layout_of_eight_processes_equals_one(layout: Layout, results: Worlds) -> None:
+    equals_one_process(layout, results)
 
 
-def equals_one_process(layout: Layout, trained: Worlds) -> None:
+def equals_one_process(layout: Layout, results: Worlds) -> None:
     torch.set_num_threads(1)
-    expected, found = alone(layout), trained(layout.mesh.world)[layout.name]
+    expected, found = alone(layout), results(layout.mesh.world)[0][layout.name]
     assert found.weights.keys() == expected.weights.keys()
     assert max(found.furthest(expected)) < TOLERANCE
     assert expected.losses[0] != expected.losses[-1]

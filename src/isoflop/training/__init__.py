@@ -1,6 +1,8 @@
 """Optimisers, schedules, one training loop, checkpoints, pretraining."""
 
+from isoflop.training.divided import pretrain_divided
 from isoflop.training.fusion import train_fused
+from isoflop.training.layout import layout_of
 from isoflop.training.loop import Batches, Step, train_steps
 from isoflop.training.methods import SGD, AdamW, Muon, Rates
 from isoflop.training.optimizer import OptimizerConfig, build_optimizer
@@ -32,8 +34,10 @@ __all__ = [
     "TrunkJob",
     "build_optimizer",
     "choose",
+    "layout_of",
     "measure_speed",
     "pretrain",
+    "pretrain_divided",
     "read_plan",
     "set_precision",
     "train_fused",

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from isoflop.evaluation import batch_loss, loss_parts
 from isoflop.models import IGNORED, Batch
+from isoflop.parallel import Parallelized
 
 
 class Batches(Protocol):
@@ -64,6 +65,34 @@ class Step:
         return math.isfinite(self.loss) and math.isfinite(self.grad_norm)
 
 
+class Learner(Protocol):
+    """What the loop needs of a model: the gradients of a batch's loss, and to clip them."""
+
+    def gradients(self, batch: Batch) -> Tensor | float:
+        """Add the gradients of the batch's loss; returns that loss."""
+        ...
+
+    def clip(self, most: float) -> Tensor | float:
+        """Clip the gradients to the norm `most`; returns the norm before."""
+        ...
+
+
+@dataclass(frozen=True)
+class OneDevice:
+    """A model on one device; a batch passes through it in `accumulate` parts."""
+
+    model: nn.Module
+    accumulate: int
+
+    def gradients(self, batch: Batch) -> Tensor:
+        """Add the gradients of the batch's loss; returns that loss."""
+        return backward(self.model, batch, parts=self.accumulate)
+
+    def clip(self, most: float) -> Tensor:
+        """Clip the gradients to the norm `most`; returns the norm before."""
+        return nn.utils.clip_grad_norm_(self.model.parameters(), most)
+
+
 def train_steps(
     model: nn.Module,
     batches: Batches,
@@ -76,17 +105,18 @@ def train_steps(
 ) -> Iterator[Step]:
     """Train over `steps`, yielding after each; a step whose loss or gradient is not finite is yielded, not applied.
 
-    `optimizer` is an `Optimizer`; with `accumulate` > 1 a batch passes through the model in so many parts.
+    `optimizer` is an `Optimizer`; with `accumulate` > 1 a batch passes through the model in so many parts. A
+    `Parallelized` model brings its own way of doing both halves of a step.
     """
-    parameters = list(model.parameters())
+    learner: Learner = model if isinstance(model, Parallelized) else OneDevice(model, accumulate)
     for index in steps:
         factor = lr_factor(index)
         for group in optimizer.param_groups:
             group["lr"] = group["peak_lr"] * factor
         optimizer.zero_grad()
-        loss = backward(model, batches.at(index), parts=accumulate)
-        norm = nn.utils.clip_grad_norm_(parameters, clip)
-        step = Step(index, loss.item(), norm.item(), factor)
+        loss = learner.gradients(batches.at(index))
+        norm = learner.clip(clip)
+        step = Step(index, float(loss), float(norm), factor)
         if step.is_finite:
             optimizer.step()
         yield step

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from isoflop.data import OBJECTIVES, CorpusConfig, TokenizerConfig, objective
 from isoflop.data.corpus import STDLIB
 from isoflop.errors import UserError
+from isoflop.models import parametrization, refuse_tied
 from isoflop.settings import read_toml, settings_of
 from isoflop.shapes import ModelShape
 from isoflop.training.methods import SGD, AdamW, Method, Muon
@@ -127,6 +128,7 @@ class Plan:
         if self.schema != SCHEMA:
             raise UserError(f"schema is {self.schema}, and this version of isoflop reads {SCHEMA}.")
         train, context = self.train, self.shape.context
+        refuse_tied(self.shape, parametrization(train.parametrization), base=self.base or self.shape)
         if train.batch_tokens % context:
             below = max(1, train.batch_tokens // context) * context
             raise UserError(
