@@ -1,6 +1,6 @@
 """How far the logits of a checkpoint differ between transformers and isoflop, and whether it comes back byte for byte.
 
-    python benchmarks/checkpoint_equality.py CHECKPOINT
+    python benchmarks/checkpoint_equality.py CHECKPOINT [--tokens 64]
 
 CHECKPOINT is the folder of a Hugging Face checkpoint with safetensors. Both read the same random tokens, with padding,
 in float32. A checkpoint without a head is compared by its last states.
@@ -19,21 +19,23 @@ from safetensors.torch import load_file
 from isoflop.errors import UserError
 from isoflop.models import Batch, from_hugging_face, to_hugging_face
 
-TOKENS = 64
-LENGTHS = (64, 40, 9)
+SHARES = (1.0, 0.6, 0.15)
+"""Of the places of each sequence that hold a token."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("checkpoint", type=Path)
-    folder = parser.parse_args().checkpoint
+    parser.add_argument("--tokens", type=int, default=64, help="Length of the longest of three sequences.")
+    arguments = parser.parse_args()
+    folder = arguments.checkpoint
     ours, info = from_hugging_face(folder)
     config = transformers.AutoConfig.from_pretrained(folder)
     theirs = getattr(transformers, config.architectures[0]).from_pretrained(folder, dtype=torch.float32)
     shape = info.shape
-    length = min(TOKENS, shape.context)
-    tokens = torch.randint(shape.vocab, (len(LENGTHS), length), generator=torch.Generator().manual_seed(0))
-    mask = (torch.arange(length) < torch.tensor(LENGTHS)[:, None]).long()
+    length = min(arguments.tokens, shape.context)
+    tokens = torch.randint(shape.vocab, (len(SHARES), length), generator=torch.Generator().manual_seed(0))
+    mask = (torch.arange(length) < length * torch.tensor(SHARES)[:, None]).long()
     reads = shape.stack == "encoder_decoder"
     batch = Batch(tokens, tokens, mask, source=tokens if reads else None, source_documents=mask if reads else None)
     extra = {"decoder_input_ids": tokens, "decoder_attention_mask": mask} if reads else {}

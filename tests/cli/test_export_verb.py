@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import subprocess
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
 from typer.testing import CliRunner
 
 from isoflop.cli.app import app
 from isoflop.data.tokens import TokenizerConfig, train_tokenizer
 from isoflop.errors import UserError
-from isoflop.models import build_model, load_model, parametrization, save_model
+from isoflop.models import Batch, build_model, load_model, parametrization, save_model
 from isoflop.shapes import ModelShape
 
 SHAPE = ModelShape(layers=1, width=16, heads=2, vocab=300, context=16, ffn=40, norm="plain", tied=True)
@@ -55,6 +58,43 @@ def test_a_model_goes_out_and_comes_in_again(folder: Path, tmp_path: Path) -> No
 
 def names(folder: Path) -> Sequence[str]:
     return sorted(path.name for path in folder.iterdir())
+
+
+PLAN = """
+schema = 1
+[shape]
+layers = 1
+width = 16
+heads = 2
+ffn = 32
+vocab = 300
+context = 16
+norm = "plain"
+[train]
+tokens = 12800
+batch_tokens = 64
+learning_rate = 0.5
+valid_tokens = 320
+[data]
+corpus = [{text!r}]
+valid_percent = 20
+"""
+
+
+def test_what_training_left_is_what_transformers_computes(
+    tmp_path: Path, study_text: Path, isoflop: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    (tmp_path / "plan.toml").write_text(PLAN.format(text=str(study_text)))
+    trained = tmp_path / "trained"
+    done = isoflop("train", tmp_path / "plan.toml", "--out", trained, "--threads", 1)
+    assert done.returncode == 0, done.stderr
+    run("export", trained)
+    tokenizer = AutoTokenizer.from_pretrained(trained / "hugging_face")
+    ids = tokenizer("rates the others 世界", return_tensors="pt")["input_ids"][:, :16]
+    theirs = AutoModelForCausalLM.from_pretrained(trained / "hugging_face")
+    with torch.no_grad():
+        ours = load_model(trained / "model")[0](Batch(ids, ids))
+        assert (ours - theirs(ids).logits).abs().max() <= 1e-4
 
 
 def test_nothing_is_written_over(folder: Path, tmp_path: Path) -> None:

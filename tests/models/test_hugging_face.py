@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import socket
@@ -13,11 +14,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 
 from isoflop.data.tokens import TokenizerConfig, train_tokenizer
 from isoflop.errors import UserError
 from isoflop.models import from_hugging_face, to_hugging_face
+from isoflop.models.hugging_face import EXPORTED
 from isoflop.shapes import ModelShape
 from models.hugging_face_models import trained
 
@@ -53,7 +55,7 @@ def without_a_net(*_: object) -> None:
     raise AssertionError("something asked the net")
 
 
-@pytest.mark.parametrize("model_type", ["llama", "mistral", "qwen3", "arcee", "eurobert", "gpt2", "bert", "t5"])
+@pytest.mark.parametrize("model_type", sorted({stock.model_type for stock in EXPORTED}))
 def test_the_tokenizer_that_transformers_loads_is_the_very_same(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, checkpoint: Path, tokenizer: Path, model_type: str
 ) -> None:
@@ -82,6 +84,16 @@ def test_text_goes_in_and_comes_out_of_a_loaded_checkpoint(monkeypatch: pytest.M
     assert out.shape == (2, batch["input_ids"].shape[1] + 4)
     assert theirs.generation_config.eos_token_id == tokenizer.eos_token_id
     assert theirs.generation_config.pad_token_id == tokenizer.pad_token_id
+
+
+def test_a_decoder_that_reads_an_encoder_begins_with_padding_and_pads_with_it(tmp_path: Path, tokenizer: Path) -> None:
+    shape = dataclasses.replace(SHAPE, stack="encoder_decoder", positions="relative", feed_forward="relu")
+    to_hugging_face(trained(shape, "sp"), tmp_path, tokenizer=tokenizer)
+    pad = Tokenizer.from_file(str(tokenizer)).token_to_id("[PAD]")
+    theirs = AutoModelForSeq2SeqLM.from_pretrained(tmp_path)
+    assert theirs.config.decoder_start_token_id == theirs.config.pad_token_id == pad
+    out = theirs.generate(**AutoTokenizer.from_pretrained(tmp_path)("I've read", return_tensors="pt"), max_new_tokens=3)
+    assert out[0, 0] == pad
 
 
 def test_neither_way_needs_transformers(tmp_path: Path, checkpoint: Path) -> None:

@@ -11,7 +11,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
 
 from isoflop.errors import UserError
-from isoflop.models import PARAMETRIZATIONS, from_hugging_face, to_hugging_face
+from isoflop.models import PARAMETRIZATIONS, build_model, from_hugging_face, parametrization, to_hugging_face
 from isoflop.shapes import ModelShape
 from models.hugging_face_models import a_batch, assert_same_logits, their_model, there_and_back, trained
 
@@ -35,9 +35,21 @@ KINDS = {
     ),
     "ReLU²": ({"feed_forward": "relu2"}, "ArceeForCausalLM"),
     "GELU with biases": ({"feed_forward": "gelu", "biases": "all"}, "ArceeForCausalLM"),
+    "LayerNorm": (
+        {"norm": "layer", "feed_forward": "gelu", "biases": "all", "attention": "window", "attention_span": 5},
+        "Starcoder2ForCausalLM",
+    ),
+    "LayerNorm, biases on q, k, v": (
+        {"norm": "layer", "feed_forward": "gelu_tanh", "biases": "qkv", "tied": True},
+        "Starcoder2ForCausalLM",
+    ),
+    "LayerNorm, no biases, YaRN": (
+        {"norm": "layer", "feed_forward": "relu2", "rotary_stretch": "yarn", "rotary_factor": 2.0},
+        "Starcoder2ForCausalLM",
+    ),
     "encoder": ({"stack": "encoder"}, "EuroBertForMaskedLM"),
 }
-ONE_OF_A_CLASS = ("grouped", "window", "normed queries", "ReLU²", "encoder")
+ONE_OF_A_CLASS = ("grouped", "window", "normed queries", "ReLU²", "LayerNorm", "encoder")
 """With every parametrisation; the others with the one that leaves most to fold."""
 
 
@@ -57,6 +69,19 @@ def test_logits_are_equal_in_transformers_and_after_coming_back(tmp_path: Path, 
     assert type(theirs).__name__ == wanted
     assert_same_logits(ours, theirs, shape)
     assert_same_logits(there_and_back(ours, tmp_path), theirs, shape)
+
+
+@pytest.mark.parametrize("kind", ["grouped", "gated by GELU", "YaRN"])
+def test_rotations_are_those_of_transformers_to_the_bit_over_a_long_context(kind: str, tmp_path: Path) -> None:
+    """A rounding in an angle grows with the place: after thousands of tokens it would show in the logits."""
+    shape = dataclasses.replace(a_shape(kind), context=4096)
+    ours, _ = build_model(shape, parametrization("sp"), base=shape, seed=0)
+    to_hugging_face(ours, tmp_path)
+    theirs = their_model(tmp_path, AutoModelForCausalLM).model.rotary_emb
+    cos, sin = theirs(torch.zeros(1), torch.arange(shape.context)[None])
+    half = shape.head_size // 2
+    assert torch.equal(cos[0, :, :half], ours.cos_TC)
+    assert torch.equal(sin[0, :, :half], ours.sin_TC)
 
 
 def test_generation_is_the_same_greedy_walk(tmp_path: Path) -> None:

@@ -144,3 +144,39 @@ def test_the_package_offers_the_planner() -> None:
     assert iso.plan is plan
     assert iso.allocate(LAW, flops=1e20).params.value > 0
     assert iso.layouts(iso.published_shape("llama-3-8b"), "h100", 8).choices
+
+
+@pytest.mark.parametrize(
+    ("gpus", "days"),
+    [("2xcpu", 1), ("8xh100", 1), ("8xrtx4090", 14), ("1000xh100", 10), ("4096xa100", 45), ("100000xh100", 90)],
+)
+def test_days_are_used_up_on_any_machine(gpus: str, days: float) -> None:
+    made = plan(LAW, gpus=gpus, days=days)
+    assert made.bill.days == pytest.approx(days, rel=0.01)
+    assert made.allocation.flops == pytest.approx(6 * made.allocation.params.value * made.allocation.tokens.value)
+
+
+def test_a_run_whose_layout_jumps_says_that_its_size_is_held() -> None:
+    made = plan(LAW, gpus="100000xh100", days=90)
+    assert any("are held" in note for note in made.allocation.notes)
+    given = plan(LAW, gpus="100000xh100", days=90, tokens_per_param=20)
+    assert given.allocation.tokens_per_param.value == pytest.approx(20)
+
+
+def test_a_rate_fitted_at_such_sizes_comes_before_an_extrapolated_one() -> None:
+    found = [one for one in plan(LAW, flops=3e18).hyperparameters if one.name == "learning_rate"]
+    assert [bool(one.outside) for one in found] == [False, True]
+    assert found[0].rule == "lr_of_compute:deepseek2024"
+    assert found[1].outside == "N from 2.15e+08"
+
+
+def test_where_every_rate_is_extrapolated_the_smallest_comes_first_and_the_text_says_so() -> None:
+    made = plan(LAW, flops=1e11, gpus="2xcpu")
+    found = [one.value for one in made.hyperparameters if one.name == "learning_rate"]
+    assert found == sorted(found)
+    assert "outside of the range it was fitted on: C 1e+17 to 2e+19" in plan_text(made)
+
+
+def test_a_loss_above_guessing_is_not_to_be_believed_and_says_so() -> None:
+    assert any("alike" in note for note in plan(LAW, flops=3e10, gpus="2xcpu").allocation.notes)
+    assert not plan(LAW, flops=1e19, gpus="8xh100").allocation.notes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from isoflop.errors import UserError
@@ -39,3 +40,14 @@ def test_the_rule_gives_the_depths_of_published_models() -> None:
 def test_a_vocabulary_too_large_for_the_model_is_refused() -> None:
     with pytest.raises(UserError, match="smaller vocabulary"):
         shape_for(1e6, vocab=128256)
+
+
+@pytest.mark.parametrize("exponent", range(50, 121))
+def test_no_size_is_out_of_reach(exponent: int) -> None:
+    params = 10 ** (exponent / 10)
+    assert counted(shape_for(params)) == pytest.approx(params, rel=0.07)
+
+
+def test_sizes_between_two_wide_widths_have_shapes() -> None:
+    for params in np.geomspace(2.0e9, 3.0e9, 30):
+        assert counted(shape_for(float(params))) == pytest.approx(params, rel=0.02)

@@ -12,7 +12,7 @@ def register(app: typer.Typer) -> None:
 
 
 def export_model(
-    folder: Path = typer.Argument(..., metavar="DIR", help="The folder of a trained model."),
+    folder: Path = typer.Argument(..., metavar="DIR", help="The folder of a trained model, or of its training."),
     out: Path = typer.Option(None, "--out", help="Where the checkpoint goes; DIR/hugging_face if not said."),
 ) -> None:
     """Write the model in DIR as a stock Hugging Face checkpoint, tokenizer included."""
@@ -20,11 +20,12 @@ def export_model(
     from isoflop.models import load_model, to_hugging_face
 
     target = folder / "hugging_face" if out is None else out
-    if (folder / "run.json").exists() and not (folder / "model.json").exists():
+    source = folder if (folder / "model.json").exists() or not (folder / "model").is_dir() else folder / "model"
+    if (source / "run.json").exists() and not (source / "model.json").exists():
         raise UserError(f"{folder} is a measured run that kept no weights: name the folder of a trained model.")
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise UserError(f"{target} is there already: delete it, or choose another folder with --out.")
-    model, info = load_model(folder)
+    model, info = load_model(source)
     stock = to_hugging_face(model, target, tokenizer=info.tokenizer)
     tokenizer = "with its tokenizer" if info.tokenizer else "without a tokenizer, since the model has none"
     print(f"{target}: {stock.name}, {sum(weight.numel() for weight in model.parameters()):,} parameters, {tokenizer}")

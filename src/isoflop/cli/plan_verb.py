@@ -37,7 +37,6 @@ def plan_run(
 ) -> None:
     """Plan a run: how large, on how much data, in which shape, on which machine, for how long and how much."""
     from isoflop.files import write_text
-    from isoflop.planning.design import design_ladder
     from isoflop.planning.plan_file import plan_toml
     from isoflop.planning.plan_text import ladder_text, plan_text
     from isoflop.planning.planner import plan
@@ -66,6 +65,8 @@ def plan_run(
         write_text(out, plan_toml(made))
     ladder = None
     if ladder_flops is not None:
+        from isoflop.planning.design import design_ladder
+
         chosen = made.allocation
         ladder = design_ladder(
             source, allowance=ladder_flops, target_params=chosen.params.value, target_tokens=chosen.tokens.value

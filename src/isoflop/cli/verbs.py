@@ -21,6 +21,8 @@ VERBS: tuple[str, ...] = (
     "plan_verb",
     "train_verb",
     "data_verb",
+    "finetune_verb",
+    "predict_text_verb",
     "report_verb",
     "export_verb",
     "import_verb",

@@ -1,4 +1,5 @@
-"""BERT: an encoder whose LayerNorms stand behind the sums, with a layer before its head; with a pooler, pairs too.
+"""BERT: an encoder with LayerNorm and a layer before its head; with a pooler, pairs too. Where the norms stand behind
+the sums it is the published one, where they stand first that of Megatron (Shoeybi et al. 2019, arXiv 1909.08053).
 
 No segments are a table of one row of zeros, no positions a table of zeros, no biases biases of zeros.
 """
@@ -29,15 +30,20 @@ BODY = (
     row("embedding.weight", f"{EMBEDDINGS}word_embeddings.weight"),
     row("position_table.weight", f"{EMBEDDINGS}position_embeddings.weight", absent="zeros"),
     row("segment_table.weight", f"{EMBEDDINGS}token_type_embeddings.weight", absent="zeros"),
-    *_matrix("embedding_norm", f"{EMBEDDINGS}LayerNorm"),
-    *_matrix(
-        "blocks.#.attention.qkv", *(f"{LAYER}attention.self.{n}" for n in ("query", "key", "value")), fold="query"
-    ),
+    *_matrix("blocks.#.attention.qkv", *QKV, fold="query"),
     *_matrix("blocks.#.attention.out", f"{LAYER}attention.output.dense"),
-    *_matrix("blocks.#.attention_norm", f"{LAYER}attention.output.LayerNorm"),
     *_matrix("blocks.#.feed_forward.up", f"{LAYER}intermediate.dense"),
     *_matrix("blocks.#.feed_forward.down", f"{LAYER}output.dense"),
+)
+NORMS_LAST = (
+    *_matrix("embedding_norm", f"{EMBEDDINGS}LayerNorm"),
+    *_matrix("blocks.#.attention_norm", f"{LAYER}attention.output.LayerNorm"),
     *_matrix("blocks.#.feed_forward_norm", f"{LAYER}output.LayerNorm"),
+)
+NORMS_FIRST = (
+    *_matrix("blocks.#.attention_norm", f"{LAYER}attention.ln"),
+    *_matrix("blocks.#.feed_forward_norm", f"{LAYER}ln"),
+    *_matrix("norm", "bert.encoder.ln"),
 )
 MASKED = (
     *_matrix("transform", f"{HEAD}transform.dense"),
@@ -51,9 +57,10 @@ PAIR = (*_matrix("pooler", "bert.pooler.dense"), *_matrix("pair_head", "cls.seq_
 
 
 def _rows(shape: ModelShape) -> tuple[Row, ...]:
+    rows = BODY + (NORMS_FIRST if shape.norm_place == "pre" else NORMS_LAST)
     if not shape.transform:
-        return BODY
-    return BODY + MASKED + (() if shape.tied else OWN_BIAS) + (PAIR if shape.pooler else ())
+        return rows
+    return rows + MASKED + (() if shape.tied else OWN_BIAS) + (PAIR if shape.pooler else ())
 
 
 def _config(shape: ModelShape) -> dict[str, Any]:
@@ -95,7 +102,7 @@ def _shape(config: Config, weights: Mapping[str, Tensor]) -> ModelShape:
         tied=read(config, "tie_word_embeddings", True),
         stack="encoder",
         norm="layer",
-        norm_place="post",
+        norm_place="pre" if read(config, "model_type") == "megatron-bert" else "post",
         norm_eps=read(config, "layer_norm_eps", 1e-12),
         biases="all",
         positions="learned",
@@ -116,7 +123,6 @@ def _bert(name: str, objective: str, **wants: Collection[object]) -> StockClass:
     common: dict[str, Collection[object]] = {
         "stack": ("encoder",),
         "norm": ("layer",),
-        "norm_place": ("post",),
         "positions": ("learned", "sinusoidal", "none"),
         "feed_forward": tuple(ACTIVATIONS),
         "qk_norm": (False,),
@@ -125,7 +131,7 @@ def _bert(name: str, objective: str, **wants: Collection[object]) -> StockClass:
     }
     return StockClass(
         name,
-        "bert",
+        "megatron-bert" if name.startswith("Megatron") else "bert",
         objective,
         {**common, **wants},
         _rows,
@@ -139,8 +145,10 @@ def _bert(name: str, objective: str, **wants: Collection[object]) -> StockClass:
 
 
 BERT = (
-    _bert("BertForMaskedLM", "masked", pooler=(False,)),
-    _bert("BertForPreTraining", "next-sentence", pooler=(True,)),
+    _bert("BertForMaskedLM", "masked", norm_place=("post",), pooler=(False,)),
+    _bert("BertForPreTraining", "next-sentence", norm_place=("post",), pooler=(True,)),
+    _bert("MegatronBertForMaskedLM", "masked", norm_place=("pre",), pooler=(False,)),
+    _bert("MegatronBertForPreTraining", "next-sentence", norm_place=("pre",), pooler=(True,)),
 )
 """In the order in which export tries them."""
 BERT_BODY = _bert("BertModel", "masked")

@@ -17,7 +17,10 @@ NAMES = {"lr": "learning_rate", "batch": "batch"}
 
 @dataclass(frozen=True)
 class Suggestion:
-    """One hyper-parameter by one published rule: its value, the rule, its source and where the rule was fitted."""
+    """One hyper-parameter by one published rule: its value, the rule, its source and where the rule was fitted.
+
+    `outside` is the range that the rule was fitted on, where this run lies outside of it.
+    """
 
     name: str
     value: float | str
@@ -25,6 +28,7 @@ class Suggestion:
     rule: str
     source: str
     domain: str = ""
+    outside: str = ""
 
 
 CUSTOMS = (
@@ -46,7 +50,9 @@ CUSTOMS = (
 def hyperparameters(shape: ModelShape, tokens: float, *, loss: float) -> tuple[Suggestion, ...]:
     """Every published suggestion for training `shape` on `tokens` to about `loss` nats per token, laws first.
 
-    Where sources disagree all are given. A law's N is parameters without embeddings, its C exact training FLOPs.
+    Where sources disagree all are given, those fitted at such sizes before those that are extrapolated. Among rates
+    that all are, the smallest comes first: too small a rate trains slowly, too large a one not at all. A law's N is
+    parameters without embeddings, its C exact training FLOPs.
     """
     columns = {
         "N": float(count_params(shape).body),
@@ -60,15 +66,30 @@ def hyperparameters(shape: ModelShape, tokens: float, *, loss: float) -> tuple[S
             value = float(law_of(entry).loss(published.values, columns))
             rule = f"{entry.key}:{published.source}"
             where = _where(published)
-            found.append(Suggestion(NAMES[entry.target.name], value, entry.target.unit, rule, where, entry.domain))
+            name, outside = NAMES[entry.target.name], _outside(published, columns)
+            found.append(Suggestion(name, value, entry.target.unit, rule, where, entry.domain, outside))
+    found.sort(key=lambda one: (bool(one.outside), one.value if one.outside and one.name == "learning_rate" else 0))
     return (*found, *_weight_decays(found, columns), *CUSTOMS)
 
 
 def batch_for_machine(suggested: tuple[Suggestion, ...], context: int) -> int:
-    """Tokens of a batch to plan the machine with: the geometric mean of the laws, in whole sequences."""
-    batches = [one.value for one in suggested if one.name == "batch" and isinstance(one.value, float)]
-    mean = math.exp(sum(math.log(one) for one in batches) / len(batches))
+    """Tokens of a batch to plan the machine with, in whole sequences.
+
+    The geometric mean of the laws that were fitted at such sizes, or of all where none was.
+    """
+    laws = [one for one in suggested if one.name == "batch" and isinstance(one.value, float)]
+    trusted = [one for one in laws if not one.outside] or laws
+    mean = math.exp(sum(math.log(float(one.value)) for one in trusted) / len(trusted))
     return max(1, round(mean / context)) * context
+
+
+def _outside(published: PublishedSet, columns: dict[str, float]) -> str:
+    """The ranges of `published` that the run lies outside of, in words."""
+    missed = ((name, *span) for name, span in published.fitted.items() if not span[0] <= columns[name] <= span[1])
+    return ", ".join(
+        f"{name} {low:.3g} to {high:.3g}" if math.isfinite(high) else f"{name} from {low:.3g}"
+        for name, low, high in missed
+    )
 
 
 def _where(published: PublishedSet) -> str:
@@ -95,6 +116,5 @@ def _weight_decays(found: list[Suggestion], columns: dict[str, float]) -> Iterat
                 value = batch.value / (rate.value * columns["D"] * share)
                 rule = f"{entry.key}:{published.source} at {rate.rule} and {batch.rule}"
                 where = _where(published)
-                yield Suggestion(
-                    "weight_decay", value, "decoupled, per step times the learning rate", rule, where, entry.domain
-                )
+                unit, outside = "decoupled, per step times the learning rate", rate.outside or batch.outside
+                yield Suggestion("weight_decay", value, unit, rule, where, entry.domain, outside)

@@ -98,7 +98,8 @@ def _hyperparameters(suggested: tuple[Suggestion, ...]) -> Iterator[str]:
     yield "Hyper-parameters, by each source:"
     for one in suggested:
         value = one.value if isinstance(one.value, str) else f"{one.value:.3g}"
-        yield f"  {one.name:14} {value:10} {one.rule} ({one.source})"
+        doubt = f"; outside of the range it was fitted on: {one.outside}" if one.outside else ""
+        yield f"  {one.name:14} {value:10} {one.rule} ({one.source}){doubt}"
 
 
 def _machine(plan: Plan) -> Iterator[str]:

@@ -144,7 +144,7 @@ class _Wanted:
                 "context."
             )
         shape = shape_for(params, convention=self.convention, context=context, vocab=self.vocab)
-        suggested = hyperparameters(shape, tokens, loss=allocation.loss.value)
+        suggested = self._suggested(shape, allocation)
         batch = self.batch_tokens or _whole_batch(batch_for_machine(suggested, context), context, count)
         batch = batch if self.batch_tokens else min(batch, int(tokens) // context * context)
         if batch > tokens:
@@ -154,14 +154,14 @@ class _Wanted:
         return Plan(
             source=self.basis.name,
             status=(*self.basis.status, *allocation.status),
-            allocation=allocation,
+            allocation=_doubted(allocation, shape),
             shape=shape,
             convention=self.convention,
-            hyperparameters=(*(self.carried.suggestions if self.carried else ()), *suggested),
+            hyperparameters=suggested,
             parametrization=self.carried.parametrization if self.carried else "sp",
             base=self.carried.base if self.carried else None,
             adam=self.carried.adam if self.carried else USUAL_ADAM,
-            downstream=None if self.task is None else downstream(self.task, self.basis, allocation, level=self.level),
+            downstream=self._downstream(allocation),
             device=device,
             devices=n,
             layouts=found,
@@ -178,23 +178,73 @@ class _Wanted:
             hours = paid if hours is None else min(hours, paid)
         assert hours is not None
         seconds = hours * SECONDS_PER_HOUR
-        peak = device.peak_flops(device.usual)
-        utilisation = FIRST_GUESS_OF_UTILISATION
+        made = self._nearest(seconds, device, count, budget)
+        share = seconds / (made.bill.device_hours * SECONDS_PER_HOUR)
+        flops = made.allocation.flops
+        if abs(math.log(share)) < SETTLED:
+            return self._with(made, allocate(self.basis, flops=flops, level=self.level, **budget))
+        if {"tokens_per_param", "unique_tokens"} & budget.keys():
+            note = (
+                f"The run takes {1 / share - 1:+.1%} against the time paid for: no nearer budget keeps what was given."
+            )
+            allocation = allocate(self.basis, flops=flops, level=self.level, **budget)
+        else:
+            note = (
+                "Size, batch and layout are held, and the tokens are what they train on in the time paid for: "
+                f"{share - 1:+.1%} against the best split, which would be laid out in another way."
+            )
+            kept = {**budget, "params": made.allocation.params.value}
+            allocation = allocate(self.basis, flops=flops * share, level=self.level, **kept)
+        return self._with(made, replace(allocation, notes=(*allocation.notes, note)))
+
+    def _nearest(self, seconds: float, device: Hardware, count: int | None, budget: Mapping[str, Any]) -> Plan:
+        """The plan, without intervals, whose device-seconds come nearest to `seconds` after some rounds."""
+        quick = replace(self, basis=replace(self.basis, draws=None, fit=None), task=None)
+        flops = seconds * device.peak_flops(device.usual) * FIRST_GUESS_OF_UTILISATION
         best: tuple[float, Plan] | None = None
         for round_ in range(ROUNDS):
-            allocation = allocate(self.basis, flops=seconds * peak * utilisation, level=self.level, **budget)
-            made = self.plan(allocation, device, count)
+            made = quick.plan(allocate(quick.basis, flops=flops, level=self.level, **budget), device, count)
             taken = made.bill.device_hours * SECONDS_PER_HOUR
             off = abs(math.log(taken / seconds))
             if best is None or off < best[0]:
                 best = (off, made)
             if off < SETTLED:
                 break
-            # 6 N D over all seconds paid, so that the next round's budget is what these devices do. A small change may
-            # tip the choice of layout, so later rounds go half the way.
-            utilisation *= (seconds / taken) ** (1.0 if round_ < 2 else 0.5)
+            # A small change may tip the choice of layout, so later rounds go half the way.
+            flops *= (seconds / taken) ** (1.0 if round_ < 2 else 0.5)
         assert best is not None
         return best[1]
+
+    def _with(self, made: Plan, allocation: Allocation) -> Plan:
+        """The same shape on the same layout with another allocation."""
+        tokens = allocation.tokens.value
+        return replace(
+            made,
+            allocation=_doubted(allocation, made.shape),
+            status=(*self.basis.status, *allocation.status),
+            hyperparameters=self._suggested(made.shape, allocation),
+            downstream=self._downstream(allocation),
+            bill=bill(made.layouts.choices[0], tokens, made.device),
+        )
+
+    def _suggested(self, shape: ModelShape, allocation: Allocation) -> tuple[Suggestion, ...]:
+        laws = hyperparameters(shape, allocation.tokens.value, loss=allocation.loss.value)
+        return (*(self.carried.suggestions if self.carried else ()), *laws)
+
+    def _downstream(self, allocation: Allocation) -> Downstream | None:
+        return None if self.task is None else downstream(self.task, self.basis, allocation, level=self.level)
+
+
+def _doubted(allocation: Allocation, shape: ModelShape) -> Allocation:
+    """With a note where the law predicts more than a model that guesses every entry alike would measure."""
+    even = math.log(shape.vocab)
+    if allocation.loss.value <= even:
+        return allocation
+    note = (
+        f"Guessing each of {shape.vocab:,} entries alike has a loss of {even:.2f} nats, below what the law predicts: "
+        "so far below its runs it says nothing, and neither the loss nor the split is to be believed."
+    )
+    return replace(allocation, notes=(*allocation.notes, note))
 
 
 def default_context(params: float) -> int:

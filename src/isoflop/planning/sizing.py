@@ -10,8 +10,10 @@ number of layers, and the largest usual vocabulary whose tables take at most a t
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Literal
+
+import numpy as np
 
 from isoflop.errors import UserError
 from isoflop.shapes import ModelShape, count_params, matmul_params
@@ -29,6 +31,8 @@ TIED_BELOW = 2e9
 """Below this the embedding is a large part of the model and is tied to the head, as in SmolLM2 and Qwen 2.5."""
 FINE_BELOW = 256
 """Narrower models, which processors train, have widths in eights (from 128 in sixteens), and heads down to 8."""
+FINE_UNTIL = 4096
+"""Narrower models have widths in half steps as well, with heads of 64, so that no size is out of reach."""
 SPLIT_FROM = 2048
 """Narrower models are not worth dividing among devices."""
 CLOSE = 0.01
@@ -69,14 +73,11 @@ def shape_for(
     width = (params * aspect_ratio(params) / 12) ** (1 / 3)
     chosen = vocab or next((one for one in VOCABULARIES if one * width <= params / 3), VOCABULARIES[-1])
     target = aspect_ratio(params)
-
-    def score(shape: ModelShape) -> float:
-        miss = abs(math.log(counted(shape, convention) / params))
-        off = abs(math.log(shape.width / shape.layers / target)) + 0.1 * (shape.ffn / shape.width - 8 / 3)
-        return 20 * max(0.0, miss - CLOSE) + miss + off
-
-    table = (chosen, context, params < TIED_BELOW)
-    best = min(_candidates(width, target, tensor, table), key=score)
+    table = _Table(chosen, context, tied=params < TIED_BELOW)
+    found = [
+        _nearest(params, target, table.family(width, tensor), convention=convention) for width in _widths(width, tensor)
+    ]
+    best = min(found, key=lambda one: one[0])[1]
     if abs(counted(best, convention) / params - 1) > NEAR_ENOUGH:
         raise UserError(
             f"No shape with a vocabulary of {chosen:,} comes near {params:.3g} parameters: choose a smaller vocabulary "
@@ -85,33 +86,50 @@ def shape_for(
     return best
 
 
-def _candidates(middle: float, aspect: float, tensor: int, table: tuple[int, int, bool]) -> Iterator[ModelShape]:
-    """Shapes about `middle` of width, the width of 12 layers width^2 parameters at this aspect ratio."""
-    for width in _widths(middle, tensor):
-        size = _head_size(width)
-        heads = width // size
+@dataclass(frozen=True)
+class _Table:
+    vocab: int
+    context: int
+    tied: bool
+
+    def family(self, width: int, tensor: int) -> tuple[ModelShape, int]:
+        """A shape of one layer and the smallest feed-forward of this width, and the step of feed-forwards."""
+        heads = width // _head_size(width, tensor)
         kv_heads = 8 if heads > 8 and heads % 8 == 0 else None
-        quantum = (
-            max(QUANTUM, 32 * tensor)
-            if width >= SPLIT_FROM
-            else QUANTUM
-            if width >= 512
-            else 8
-            if width < FINE_BELOW
-            else 32
-        )
-        step = 2 if width >= 512 else 1
-        deep = width / aspect
-        hidden = range(quantum * math.ceil(8 * width / 3 / quantum), int(3.5 * width) + 1, quantum)
-        more = 3 if width < FINE_BELOW else step + 1
-        for layers in range(step * max(1, int(0.75 * deep / step)), int(1.3 * deep) + more, step):
-            for ffn in hidden[:: 1 + len(hidden) // 12]:
-                yield ModelShape(layers, width, heads, table[0], table[1], ffn, kv_heads, tied=table[2])
+        wide = max(QUANTUM, 32 * tensor) if width >= SPLIT_FROM else QUANTUM
+        step = wide if width >= 512 else 8 if width < FINE_BELOW else 32
+        ffn = step * math.ceil(8 * width / 3 / step)
+        return ModelShape(1, width, heads, self.vocab, self.context, ffn, kv_heads, tied=self.tied), step
 
 
-def _head_size(width: int) -> int:
+def _nearest(
+    params: float, aspect: float, family: tuple[ModelShape, int], *, convention: Convention
+) -> tuple[float, ModelShape]:
+    """The shape of a width nearest to `params` and to the rule, and how far it is from both.
+
+    Parameters are outside + layers (attention + per_ffn x ffn), so that three of them tell those of every shape.
+    """
+    one, quantum = family
+    width, step = one.width, 2 if one.width >= 512 else 1
+    deep = width / aspect
+    more = 3 if width < FINE_BELOW else step + 1
+    layers = np.arange(step * max(1, int(0.75 * deep / step)), int(1.3 * deep) + more, step)[:, None]
+    ffn = np.arange(one.ffn, int(3.5 * width) + 1, quantum)
+    ffn = ffn[:: 1 + len(ffn) // 12]
+    first = counted(one, convention)
+    per_layer = counted(replace(one, layers=2), convention) - first
+    per_ffn = (counted(replace(one, ffn=2 * one.ffn), convention) - first) / one.ffn
+    counts = first - per_layer + layers * (per_layer + per_ffn * (ffn - one.ffn))
+    miss = np.abs(np.log(counts / params))
+    off = np.abs(np.log(width / layers / aspect)) + 0.1 * (ffn / width - 8 / 3)
+    score = 20 * np.maximum(0.0, miss - CLOSE) + miss + off
+    row, column = np.unravel_index(score.argmin(), score.shape)
+    return float(score[row, column]), replace(one, layers=int(layers[row, 0]), ffn=int(ffn[column]))
+
+
+def _head_size(width: int, tensor: int) -> int:
     if width >= SPLIT_FROM:
-        return 128
+        return 128 if width % (128 * tensor) == 0 else 64
     return next((size for size in (64, 32, 16) if width % size == 0 and width >= 2 * size), 8)
 
 
@@ -125,4 +143,6 @@ def _widths(middle: float, tensor: int) -> list[int]:
     fine = [width for width in narrow if 0.3 * middle < width < 1.6 * middle]
     wide = QUANTUM * tensor
     first = max(math.ceil(SPLIT_FROM / wide), int(0.85 * middle / wide))
-    return fine + [width * wide for width in range(first, int(1.15 * middle / wide) + 2)]
+    wider = [width * wide for width in range(first, int(1.15 * middle / wide) + 2)]
+    between = [width + wide // 2 for width in wider if width < FINE_UNTIL]
+    return fine + sorted(wider + between)

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import http.client
 import os
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -86,6 +83,10 @@ def _have(file: PublicFile, folder: Path) -> Path:
 
 
 def _download(address: str) -> bytes:
+    # Imported here because few tables are downloaded, and these two add 20 ms to the start of every verb.
+    import http.client
+    import urllib.request
+
     try:
         with urllib.request.urlopen(address, timeout=TIMEOUT_SECONDS) as response:
             content: bytes = response.read(LARGEST_FILE_BYTES + 1)

@@ -11,10 +11,12 @@ from isoflop.data import OBJECTIVES, CorpusConfig, TokenizerConfig, objective
 from isoflop.data.corpus import MixturePart
 from isoflop.data.sources import STDLIB
 from isoflop.errors import UserError
+from isoflop.models import parametrization, refuse_tied
 from isoflop.settings import read_toml, settings_of
 from isoflop.shapes import ModelShape
 from isoflop.training.methods import SGD, AdamW, Method, Muon
 from isoflop.training.schedules import SCHEDULES, RunSchedule
+from isoflop.training.spikes import OnBadStep
 
 SCHEMA = 1
 
@@ -25,7 +27,8 @@ class TrainSettings:
 
     `weight_decay` is the share of every matrix that a step takes away; `clip` is the largest gradient norm; `ema` is
     the decay of an average of the weights, which is then what is evaluated and saved; `accumulate` passes a batch
-    through the model in so many parts; the validation loss is measured `evaluations` times on `valid_tokens`.
+    through the model in so many parts; `on_bad_step` is what is done about a loss that spikes;
+    the validation loss is measured `evaluations` times on `valid_tokens`.
     """
 
     tokens: int
@@ -40,6 +43,7 @@ class TrainSettings:
     objective: str = "causal"
     ema: float | None = None
     accumulate: int = 1
+    on_bad_step: OnBadStep = "stop"
     seed: int = 0
     checkpoint_minutes: float = 5.0
     evaluations: int = 10
@@ -130,6 +134,7 @@ class Plan:
         if self.schema != SCHEMA:
             raise UserError(f"schema is {self.schema}, and this version of isoflop reads {SCHEMA}.")
         train, context = self.train, self.shape.context
+        refuse_tied(self.shape, parametrization(train.parametrization), base=self.base or self.shape)
         if train.batch_tokens % context:
             below = max(1, train.batch_tokens // context) * context
             raise UserError(

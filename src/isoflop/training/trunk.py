@@ -127,6 +127,7 @@ def job_file(job: TrunkJob, kind: str) -> Path:
 
 
 def finished_run_of(job: TrunkJob, index: int) -> Run | None:
+    """The record of the job's run at budget `index`, None where it is not on disk yet."""
     return read_run(job.run_folder(index)) if (job.run_folder(index) / "run.json").exists() else None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from isoflop.errors import UserError
 from isoflop.laws.catalogue.paper import Paper
@@ -35,6 +35,7 @@ class PublishedSet:
 
     `where` is the table, equation or page that has them. `verified` says in plain words against what the values were
     checked when they were entered. `note` says what a user must know: the convention for N, the data, a conversion.
+    `fitted` is the range of each quantity (N, D, C) over which the values were fitted, where the paper gives one.
     """
 
     source: str
@@ -43,6 +44,7 @@ class PublishedSet:
     where: str
     verified: str
     note: str = ""
+    fitted: Mapping[str, Range] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

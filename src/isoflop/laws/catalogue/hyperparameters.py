@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from isoflop.laws.catalogue import papers
 from isoflop.laws.catalogue.entry import Constant, Entry, PublishedSet, Symbol
 from isoflop.laws.catalogue.symbols import N_BODY, C, D, amplitude, exponent, signed
@@ -12,6 +14,10 @@ _BATCH = Symbol("batch", "best batch", "tokens")
 _STEPLAW = "quoted alike in independent readings; the means of the authors' 1,000 bootstrap fits, data folder, agree"
 _STEPLAW_DOMAIN = "decoders on 2B to 100B tokens, dense (215M parameters up) and mixture of experts, 3,700 runs"
 _DEEPSEEK_DOMAIN = "decoders trained with 1e17 to 2e19 FLOPs, near-optimal runs within 0.25 % of the lowest error"
+_STEPLAW_FITTED = {"N": (2.15e8, math.inf), "D": (2e9, 1e11)}
+_DEEPSEEK_FITTED = {"C": (1e17, 2e19)}
+_KAPLAN_FITTED = {"N": (768.0, 1.5e9), "D": (2.2e7, 2.3e10)}
+_HU_FITTED = {"N": (9e6, 1.7e8)}
 _DEEPSEEK_NOTE = "C is non-embedding FLOPs per token, attention included, times tokens."
 
 
@@ -32,7 +38,7 @@ LR_OF_SIZE = Entry(
     verified="authors' code, README.md, section Data Files",
     sets=(
         PublishedSet("steplaw2025", {"c": 1.79, "a": -0.713, "b": 0.307}, papers.STEPLAW_2025, "the Step Law",
-                     _STEPLAW),
+                     _STEPLAW, fitted=_STEPLAW_FITTED),
     ),
 )  # fmt: skip
 
@@ -48,7 +54,8 @@ BATCH_OF_DATA = Entry(
     where="the Step Law",
     verified="authors' code, README.md, section Data Files",
     sets=(
-        PublishedSet("steplaw2025", {"c": 0.58, "b": 0.571}, papers.STEPLAW_2025, "the Step Law", _STEPLAW),
+        PublishedSet("steplaw2025", {"c": 0.58, "b": 0.571}, papers.STEPLAW_2025, "the Step Law", _STEPLAW,
+                     fitted={"D": _STEPLAW_FITTED["D"]}),
     ),
 )  # fmt: skip
 
@@ -82,7 +89,7 @@ LR_OF_COMPUTE = Entry(
     verified=f"paper, eq. 1, {_QUOTED}",
     sets=(
         PublishedSet("deepseek2024", {"c": 0.3118, "a": -0.1250}, papers.DEEPSEEK_2024, "eq. 1",
-                     f"paper, eq. 1, {_QUOTED}", _DEEPSEEK_NOTE),
+                     f"paper, eq. 1, {_QUOTED}", _DEEPSEEK_NOTE, _DEEPSEEK_FITTED),
     ),
 )  # fmt: skip
 
@@ -99,7 +106,7 @@ BATCH_OF_COMPUTE = Entry(
     verified=f"paper, eq. 1, {_QUOTED}",
     sets=(
         PublishedSet("deepseek2024", {"c": 0.2920, "a": 0.3271}, papers.DEEPSEEK_2024, "eq. 1",
-                     f"paper, eq. 1, {_QUOTED}", _DEEPSEEK_NOTE),
+                     f"paper, eq. 1, {_QUOTED}", _DEEPSEEK_NOTE, _DEEPSEEK_FITTED),
     ),
 )  # fmt: skip
 
@@ -117,10 +124,12 @@ BATCH_OF_LOSS = Entry(
     sets=(
         PublishedSet("kaplan2020", {"B": 2e8, "a": 1 / 0.21}, papers.KAPLAN_2020, "eq. 1.4",
                      f"paper, eq. 1.4, {_QUOTED}",
-                     "Critical batch: training takes twice the fewest steps and twice the fewest tokens."),
+                     "Critical batch: training takes twice the fewest steps and twice the fewest tokens.",
+                     _KAPLAN_FITTED),
         PublishedSet("hu2024", {"B": 1.21e9, "a": 6.24}, papers.HU_2024, "the section on the optimal batch",
                      f"paper, {_QUOTED}",
-                     "The batch that reaches a loss on C4 with the fewest tokens; 9M, 30M and 170M parameters."),
+                     "The batch that reaches a loss on C4 with the fewest tokens; 9M, 30M and 170M parameters.",
+                     _HU_FITTED),
     ),
 )  # fmt: skip
 
