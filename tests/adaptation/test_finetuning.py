@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from isoflop.adaptation import (
+    Diverged,
     EpochEnded,
     HeadOnly,
     Lora,
@@ -189,6 +190,17 @@ def test_a_hugging_face_checkpoint_is_fine_tuned_like_the_model_it_came_from(
     ours = result_of(finetune(decoder, split, out=tmp_path / "ours", recipe=recipe))
     theirs = result_of(finetune(tmp_path / "stock", split, out=tmp_path / "theirs", recipe=recipe))
     assert theirs.scores["dev"].nats == pytest.approx(ours.scores["dev"].nats, abs=2e-2)
+
+
+def test_a_training_that_diverges_says_so_and_saves_no_model(encoder: Path, split: Split, tmp_path: Path) -> None:
+    recipe = Recipe(learning_rate=1e3, epochs=1)
+    for _ in range(2):  # the second time from what the first has written
+        *_, last = finetune(encoder, split, out=tmp_path / "out", recipe=recipe)
+        assert isinstance(last, Diverged)
+    run = read_run(tmp_path / "out")
+    assert (run.status, run.loss) == ("diverged", None)
+    assert "training loss" in run.note
+    assert not (tmp_path / "out" / "model").exists()
 
 
 def test_long_texts_are_cut_at_the_end_and_counted(encoder: Path, tmp_path: Path, write_table: Any) -> None:

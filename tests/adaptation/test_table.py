@@ -58,6 +58,8 @@ def test_columns_are_guessed(tmp_path: Path, header: str, wanted: tuple[str, str
         ("a.csv", b"text,label\nfine,1\nwell, not fine,0\n", "line 3: 3 fields where the header has 2"),
         ("a.csv", b"text,label\nfine,1\n ,0\n", "line 3: the text .* is empty"),
         ("a.csv", b"text,label\nfine,1\nbad,\n", "line 3: the label .* is empty"),
+        ("a.csv", b"text,label\nfine,1\n\n,\n", "line 4: the text .* is empty"),
+        ("a.tsv", b"text\tlabel\nfine\t1\n\n\t\n", "line 4: the text .* is empty"),
         ("a.csv", b"text,label\nfine,1\nbl\xe9d,0\n", "line 3: the text is not UTF-8"),
         ("a.csv", b'text,label\nfine,1\n"never closed,0\n', "line 3: not a CSV row"),
         ("a.csv", b"id,review_body,stars_given\n1,fine,5\n", "'id', 'review_body', 'stars_given'"),

@@ -113,7 +113,7 @@ def _csv_rows(path: Path) -> Places:
     try:
         for row in reader:
             place, line = f"line {line}", reader.line_num + 1
-            if not any(row):
+            if not row:  # a blank line
                 continue
             if not header:
                 header = _header(path, row)
@@ -129,7 +129,7 @@ def _tsv_rows(path: Path) -> Places:
     header: list[str] = []
     for number, line in enumerate(_lines(path).split("\n"), start=1):
         row = [_unquoted(cell) for cell in line.rstrip("\r").split("\t")]
-        if not any(row):
+        if row == [""]:  # a blank line
             continue
         if not header:
             header = _header(path, row)

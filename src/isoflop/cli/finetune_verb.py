@@ -61,7 +61,8 @@ def finetune(
         raise UserError(f"--threads must be at least 1, not {threads}.")
     layers = tuple(part.strip() for part in targets.split(",") if part.strip())
     wanted: dict[str, Any] = {"longest": max_length, "pooling": pooling, "precision": precision, "seed": seed}
-    recipe = Recipe(method_named(method, rank=rank, targets=layers), lr, batch, epochs, **wanted)
+    chosen = method_named(method, rank=rank, targets=layers)
+    recipe = Recipe(method=chosen, learning_rate=lr, batch=batch, epochs=epochs, **wanted)
     split = read_split(data, dev=dev, test=test, text=text, label=label)
     _say_what_was_read(split)
     result = _run(model, split, out, {"recipe": recipe, "machine": Machine(threads or _cores(), device)})

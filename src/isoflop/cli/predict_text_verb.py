@@ -36,8 +36,9 @@ def _lines(file: Path | None) -> list[str]:
     """One text a line; a line that is empty is an error of the classifier's, which names its number."""
     try:
         content = sys.stdin.buffer.read() if file is None else file.read_bytes()
-        return content.decode("utf-8-sig").splitlines()
+        text = content.decode("utf-8-sig").removesuffix("\n")
     except OSError as error:
         raise UserError(f"{file} can't be read ({error.strerror}).") from error
     except UnicodeDecodeError as error:
         raise UserError(f"{file or 'Standard input'} is not UTF-8 text (byte {error.start}).") from error
+    return text.split("\n") if text else []
