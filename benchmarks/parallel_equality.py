@@ -32,8 +32,8 @@ def main() -> int:
     print("| --- | --- | --- | --- | --- |")
     for world in worlds:
         with tempfile.TemporaryDirectory() as folder:
-            run_world(world, folder, timeout=600)
-            trained = torch.load(Path(folder) / f"{world}-0.pt", weights_only=False)
+            run_world(world, folder, "train", timeout=900)
+            trained, _ = torch.load(Path(folder) / f"{world}.pt", weights_only=False)
         for layout in (layout for layout in LAYOUTS if layout.mesh.world == world):
             apart = trained[layout.name].furthest(alone(layout))
             unequal += max(apart) >= TOLERANCE

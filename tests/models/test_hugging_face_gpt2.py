@@ -77,7 +77,7 @@ def test_names_without_the_heads_prefix_and_old_masks_are_read(tmp_path: Path) -
 
 REFUSED = {
     "ArceeForCausalLM comes nearest, but not with positions 'learned'": {"norm": "rms"},
-    "share keys and values": {"kv_heads": 2},
+    "Starcoder2ForCausalLM comes nearest, but not with positions 'learned'": {"kv_heads": 2},
     "heads of 4": {"size_per_head": 4},
     "feed_forward 'swiglu'": {"feed_forward": "swiglu"},
 }

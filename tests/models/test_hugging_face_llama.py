@@ -35,9 +35,21 @@ KINDS = {
     ),
     "ReLU²": ({"feed_forward": "relu2"}, "ArceeForCausalLM"),
     "GELU with biases": ({"feed_forward": "gelu", "biases": "all"}, "ArceeForCausalLM"),
+    "LayerNorm": (
+        {"norm": "layer", "feed_forward": "gelu", "biases": "all", "attention": "window", "attention_span": 5},
+        "Starcoder2ForCausalLM",
+    ),
+    "LayerNorm, biases on q, k, v": (
+        {"norm": "layer", "feed_forward": "gelu_tanh", "biases": "qkv", "tied": True},
+        "Starcoder2ForCausalLM",
+    ),
+    "LayerNorm, no biases, YaRN": (
+        {"norm": "layer", "feed_forward": "relu2", "rotary_stretch": "yarn", "rotary_factor": 2.0},
+        "Starcoder2ForCausalLM",
+    ),
     "encoder": ({"stack": "encoder"}, "EuroBertForMaskedLM"),
 }
-ONE_OF_A_CLASS = ("grouped", "window", "normed queries", "ReLU²", "encoder")
+ONE_OF_A_CLASS = ("grouped", "window", "normed queries", "ReLU²", "LayerNorm", "encoder")
 """With every parametrisation; the others with the one that leaves most to fold."""
 
 

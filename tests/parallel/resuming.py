@@ -1,13 +1,10 @@
-"""One process of a world that trains, saves, and goes on from what another layout saved."""
+"""Training that saves on the way, and training that goes on from what another layout saved."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import Any
 
 import torch
-import torch.distributed as dist
 
 from isoflop.parallel import (
     Checkpoints,
@@ -16,7 +13,6 @@ from isoflop.parallel import (
     Parallelized,
     make_groups,
     parallelize,
-    processes,
     weights_on_meta,
 )
 from parallel.layouts import BATCH, CLIP, DECODER, Layout, RandomBatches, a_model, an_optimizer
@@ -24,7 +20,6 @@ from parallel.layouts import BATCH, CLIP, DECODER, Layout, RandomBatches, a_mode
 SAVED_AT, LAST = 3, 6
 SAVING = Layout("TP 2 × FSDP2 2", Mesh(tensor=2, shard=2))
 RESUMING = {
-    1: (Layout("one process", Mesh()),),
     2: (
         Layout("FSDP2 2", Mesh(shard=2)),
         Layout("TP 2", Mesh(tensor=2), Method(sequence=False)),
@@ -84,18 +79,3 @@ def resume(layout: Layout, folder: Path) -> list[float]:
     losses = [*rest["seen"], *train_on(model, optimizer, range(step, LAST))]
     checkpoints.close()
     return losses
-
-
-def main(folder: Path, kind: str) -> None:
-    """Save in this world, or resume in every layout of its size, and leave the losses in a file."""
-    with processes(timeout_seconds=90) as world:
-        found: dict[str, Any] = {SAVING.name: save(folder)} if kind == "save" else {}
-        for layout in RESUMING[world]:
-            found[layout.name] = resume(layout, folder)
-        if dist.get_rank() == 0:
-            torch.save(found, folder / f"{world}.pt")
-
-
-if __name__ == "__main__":
-    torch.set_num_threads(1)
-    main(Path(sys.argv[1]), sys.argv[2])

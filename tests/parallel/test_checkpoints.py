@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 import torch
-import torch.distributed as dist
 
 from isoflop.errors import UserError
 from isoflop.parallel import Checkpoints, Mesh
@@ -23,15 +22,8 @@ from isoflop.parallel.manifest import MANIFEST, BoxWriter, read_manifest
 from parallel.layouts import Layout, a_model
 from parallel.resuming import start, train_on
 
+pytestmark = pytest.mark.usefixtures("world_of_one")
 ONE = Layout("one process", Mesh())
-
-
-@pytest.fixture(scope="module", autouse=True)
-def world_of_one() -> Iterator[None]:
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
-    yield
-    dist.destroy_process_group()
 
 
 class Training:

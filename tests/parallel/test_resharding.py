@@ -8,27 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from parallel.layouts import CLIP, RandomBatches, a_model, an_optimizer
-from parallel.resuming import LAST, RESUMING, SAVING
-from parallel.world import run_world
+from isoflop.parallel import Mesh
+from parallel.layouts import CLIP, Layout, RandomBatches, a_model, an_optimizer
+from parallel.resuming import LAST, RESUMING, SAVING, resume
 
 TOLERANCE = 1e-5
-Continued = Callable[[int], dict[str, list[float]]]
-
-
-@pytest.fixture(scope="module")
-def continued(tmp_path_factory: pytest.TempPathFactory) -> Continued:
-    """`continued(world)`: the losses of each layout of so many processes, of what four processes saved."""
-    folder: Path = tmp_path_factory.mktemp("checkpoints")
-    run_world(4, folder, "save", script="resuming.py")
-
-    def losses(world: int) -> dict[str, list[float]]:
-        path = folder / f"{world}.pt"
-        if not path.exists():
-            run_world(world, folder, "resume", script="resuming.py")
-        return torch.load(path, weights_only=True)
-
-    return losses
+Continued = Callable[[int], tuple[object, dict[str, list[float]]]]
 
 
 @pytest.fixture(scope="module")
@@ -48,11 +33,18 @@ def uninterrupted() -> list[float]:
     return losses
 
 
-@pytest.mark.parametrize("world", [4, 2, 1, pytest.param(8, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("world", [4, 2, pytest.param(8, marks=pytest.mark.slow)])
 def test_four_processes_saved_and_any_layout_goes_on(
-    world: int, continued: Continued, uninterrupted: list[float]
+    world: int, results: Continued, uninterrupted: list[float]
 ) -> None:
-    found = continued(world)
+    _, found = results(world)
     assert {layout.name for layout in RESUMING[world]} <= set(found)
     for name, losses in found.items():
         assert losses == pytest.approx(uninterrupted, abs=TOLERANCE), name
+
+
+def test_one_process_goes_on_too(
+    results: Continued, saved: Path, uninterrupted: list[float], world_of_one: None
+) -> None:
+    results(4)
+    assert resume(Layout("one process", Mesh()), saved) == pytest.approx(uninterrupted, abs=TOLERANCE)

@@ -1,11 +1,9 @@
-"""One process of a world: trains every layout of its size and leaves what came out in a file."""
+"""One process of a world: trains every layout of its size, goes on from checkpoints, and leaves what came out."""
 
 from __future__ import annotations
 
 import faulthandler
-import os
 import sys
-import time
 from pathlib import Path
 
 import torch
@@ -13,7 +11,8 @@ import torch.distributed as dist
 from torch import Tensor
 
 from isoflop.parallel import Parallelized, make_groups, parallelize, processes, weights_on_meta
-from parallel.layouts import BATCH, LAYOUTS, STEPS, Layout, Outcome, RandomBatches, a_model, train
+from parallel.layouts import BATCH, COMPILED, LAYOUTS, STEPS, Layout, Outcome, RandomBatches, a_model, train
+from parallel.resuming import RESUMING, SAVING, resume, save
 
 LONGEST_SECONDS = 100
 """A layout that takes longer hangs: the process shows where, and ends."""
@@ -45,22 +44,26 @@ def whole_weights(model: Parallelized) -> dict[str, Tensor]:
     return weights
 
 
-def main(folder: Path, chosen: list[str]) -> None:
-    """Run the layouts of this world's size (those named, or all)."""
+def main(folder: Path, kind: str) -> None:
+    """Train the layouts of this world's size, then those that go on from what four processes saved."""
     results: dict[str, Outcome] = {}
-    with processes(timeout_seconds=90) as world:
-        for layout in LAYOUTS:
-            if layout.mesh.world != world or (chosen and layout.name not in chosen):
-                continue
-            start = time.perf_counter()
-            faulthandler.dump_traceback_later(LONGEST_SECONDS, exit=True)
-            results[layout.name] = divided(layout)
-            if dist.get_rank() == 0:
-                print(f"{layout.name}: {time.perf_counter() - start:.1f} s", flush=True)
-        torch.save(results, folder / f"{world}-{dist.get_rank()}.pt")
+    continued: dict[str, list[float]] = {}
+    with processes(timeout_seconds=600 if kind == "compiled" else 90) as world:
+        for layout in COMPILED if kind == "compiled" else LAYOUTS:
+            if layout.mesh.world == world:
+                faulthandler.dump_traceback_later(LONGEST_SECONDS * (1 + 4 * layout.method.compile), exit=True)
+                results[layout.name] = divided(layout)
+        if kind == "all":
+            if world == SAVING.mesh.world:
+                continued[SAVING.name] = save(folder)
+            for layout in RESUMING[world]:
+                faulthandler.dump_traceback_later(LONGEST_SECONDS, exit=True)
+                continued[layout.name] = resume(layout, folder)
+        faulthandler.cancel_dump_traceback_later()
+        if dist.get_rank() == 0:
+            torch.save((results, continued), folder / f"{world}.pt")
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    assert os.environ["RANK"]
-    main(Path(sys.argv[1]), sys.argv[2:])
+    main(Path(sys.argv[1]), sys.argv[2])

@@ -12,7 +12,10 @@ TESTS = Path(__file__).resolve().parents[1]
 
 
 def run_world(size: int, *arguments: object, script: str = "worker.py", timeout: float = 300) -> list[str]:
-    """Run a script of this folder in `size` processes; returns what each printed. Fails where one of them does."""
+    """Run a script (of this folder, or with its path) in `size` processes; returns what each printed.
+
+    Fails where one of them does.
+    """
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join([str(TESTS.parent / "src"), str(TESTS)]),

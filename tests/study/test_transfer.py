@@ -11,7 +11,7 @@ from subprocess import CompletedProcess
 import pytest
 
 from isoflop.errors import UserError
-from isoflop.study.pictures import transfer_figure
+from isoflop.study.pictures import loss_limits, transfer_figure
 from isoflop.study.transfer import Line, Transfer, TransferConfig, read_transfer
 
 
@@ -36,6 +36,13 @@ def test_the_move_is_counted_in_factors_of_two() -> None:
     assert FOUND.move("u-mup", by="depth") == pytest.approx(0.737, abs=1e-3)
     assert not FOUND.verdict("sp")
     assert FOUND.verdict("u-mup")
+
+
+@pytest.mark.parametrize("by", ["width", "depth"])
+def test_the_best_of_every_panel_is_in_the_picture(by: str) -> None:
+    low, high = loss_limits(FOUND, by)
+    best = [line.loss for name in FOUND.config.parametrizations for line in FOUND.of(name, by=by)]
+    assert low < min(best) <= max(best) < high
 
 
 def test_the_figure_has_a_panel_for_each_parametrisation_and_direction(tmp_path: Path) -> None:

@@ -53,6 +53,14 @@ def test_the_tokenizer_leaves_room_for_the_objective_s_tokens(tmp_path: Path) ->
     assert plan.vocab == plan.shape.vocab - 4
 
 
+def test_a_head_that_is_the_embedding_is_refused_where_the_table_scales_the_two_differently(tmp_path: Path) -> None:
+    plan = read(PLANS[0], tmp_path)
+    tied = dataclasses.replace(plan.shape, tied=True)
+    with pytest.raises(UserError, match=r"u-mup can't train .* Set tied to false"):
+        dataclasses.replace(plan, shape=tied, train=dataclasses.replace(plan.train, parametrization="u-mup"))
+    dataclasses.replace(plan, shape=tied, train=dataclasses.replace(plan.train, parametrization="sp"))
+
+
 def test_optimisers_are_made_as_named() -> None:
     assert OptimizerSettings("muon").method() == Muon(0.95)
     assert OptimizerSettings("sgd", momentum=0.5).method() == SGD(0.5)

@@ -20,7 +20,7 @@ from isoflop.runs import Run, load_runs, read_curve, read_run
 from isoflop.shapes import ModelShape
 from isoflop.training import Measured, Plan, Prepared, Progress, pretrain
 from isoflop.training.plan import DataSettings, OptimizerSettings, TrainSettings
-from isoflop.training.pretraining import CHECKPOINT, _Training
+from isoflop.training.pretraining import CHECKPOINT, OneProcess
 
 SMALL: dict[str, Any] = {"layers": 1, "width": 16, "heads": 2, "context": 16, "ffn": 32}
 SHAPES = {
@@ -112,7 +112,7 @@ def test_the_saved_model_has_the_recorded_loss(objective: str, text: Path, tmp_p
     run = trained(plan, tmp_path)
     model, info = load_model(tmp_path / "model")
     assert (info.shape, info.objective) == (plan.shape, objective)
-    valid = _Training(plan, tmp_path, threads=1, device="cpu").valid
+    valid = OneProcess(plan, tmp_path, threads=1, device="cpu").valid
     assert validation_loss(model, valid).nats == pytest.approx(run.loss, rel=1e-6)
     assert "averaged weights; the last weights have" in run.note
 

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import sys
+from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
+from isoflop.cli.launching import is_launched, launch, tell, without
 from isoflop.errors import UserError
 
 if TYPE_CHECKING:
     from isoflop.runs import Run
     from isoflop.training import Plan
+    from isoflop.training.pretraining import Event
 
 DIVERGED = 1
+USER_MISTAKE = 2
+TIMEOUT_SECONDS = 1800.0
+"""A process that waits this long for the others (`timeout_seconds` in the plan's `[machine]`) takes them for hung."""
 
 
 def register(app: typer.Typer) -> None:
@@ -29,12 +37,14 @@ def train(
     seed: int = typer.Option(None, "--seed", help="Seed of data order and first weights, instead of the plan's."),
     threads: int = typer.Option(None, "--threads", help="Threads to compute on; all cores without it."),
     device: str = typer.Option("cpu", "--device", help="cpu or cuda."),
+    nproc: int = typer.Option(1, "--nproc", help="Processes to divide the training over; see docs/parallel.md."),
+    restarts: int = typer.Option(3, "--restarts", help="How often to start again when one of them dies."),
 ) -> None:
     """Train one model from a plan, measure it, save it.
 
     Run the same command again to go on with an interrupted training.
     """
-    from isoflop.training import read_plan
+    from isoflop.training import layout_of, pretrain, read_plan
 
     plan = read_plan(file)
     if corpus:
@@ -43,25 +53,62 @@ def train(
         plan = dataclasses.replace(plan, train=dataclasses.replace(plan.train, seed=seed))
     if threads is not None and threads < 1:
         raise UserError(f"--threads must be at least 1, not {threads}.")
-    run = _run(plan, out, threads=threads or _cores(), device=device)
+    if nproc < 1 or restarts < 0:
+        raise UserError("--nproc must be at least 1, and --restarts not below 0.")
+    if is_launched():
+        raise typer.Exit(_one_of_many(plan, out, device))
+    if nproc > 1:
+        layout_of(plan, nproc)
+        raise typer.Exit(launch(without(sys.argv[1:], ("--nproc", "--restarts")), processes=nproc, restarts=restarts))
+    run = _run(pretrain(plan, out, threads=threads or _cores(), device=device))
+    code = _conclude(run, plan, out)
+    if code:
+        raise typer.Exit(code)
+
+
+def _conclude(run: Run, plan: Plan, out: Path) -> int:
     print(_sentence(run, plan))
     if run.status == "diverged":
-        raise typer.Exit(DIVERGED)
+        return DIVERGED
     for name in ("model", "run.json", "curve.jsonl", "validation.jsonl"):
         print(f"  {out / name}")
+    return 0
 
 
-def _run(plan: Plan, out: Path, *, threads: int, device: str) -> Run:
+def _one_of_many(plan: Plan, out: Path, device: str) -> int:
+    """Train as one of the processes that torch's launcher started; only the first speaks. Returns the exit code."""
+    from isoflop.parallel import processes
+    from isoflop.training import pretrain_divided
+
+    first, code = os.environ["RANK"] == "0", 0
+    if device == "cuda":
+        device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+    try:
+        with processes(device=device, timeout_seconds=plan.machine.get("timeout_seconds", TIMEOUT_SECONDS)):
+            run = _run(pretrain_divided(plan, out, device=device), shown=first)
+            code = _conclude(run, plan, out) if first else 0
+    except UserError as error:
+        if tell(USER_MISTAKE, str(error)):
+            return 0
+        if first:
+            raise
+        return USER_MISTAKE
+    return 0 if tell(code) else code
+
+
+def _run(events: Iterator[Event], *, shown: bool = True) -> Run:
     from isoflop.cli.train_display import TrainDisplay
     from isoflop.runs import Run
-    from isoflop.training import pretrain
 
-    with TrainDisplay() as display:
-        for event in pretrain(plan, out, threads=threads, device=device):
+    run = None
+    with TrainDisplay() if shown else nullcontext() as display:
+        for event in events:  # to its end, where it clears up
             if isinstance(event, Run):
-                return event
-            display.listen(event)
-    raise AssertionError("a training ends with its record")
+                run = event
+            elif display is not None:
+                display.listen(event)
+    assert run is not None
+    return run
 
 
 def _sentence(run: Run, plan: Plan) -> str:

@@ -21,6 +21,7 @@ from isoflop.models.hugging_face_class import Config, StockClass, choose, read
 from isoflop.models.hugging_face_gpt2 import GPT2
 from isoflop.models.hugging_face_llama import LLAMA, QWEN2
 from isoflop.models.hugging_face_rows import to_ours, to_theirs, unread
+from isoflop.models.hugging_face_starcoder import STARCODER
 from isoflop.models.hugging_face_t5 import T5
 from isoflop.models.hugging_face_tokenizer import SpecialTokens, write_tokenizer
 from isoflop.models.parametrization import SP
@@ -36,7 +37,7 @@ from isoflop.models.storage import (
 )
 from isoflop.shapes import ModelShape
 
-EXPORTED: Sequence[StockClass] = (*LLAMA, GPT2, *BERT, T5)
+EXPORTED: Sequence[StockClass] = (*LLAMA, STARCODER, GPT2, *BERT, T5)
 """In the order in which export tries them."""
 IMPORTED: Sequence[StockClass] = (*EXPORTED, QWEN2, BERT_BODY)
 NOT_WEIGHTS = re.compile(r"rotary_emb\.inv_freq$|\.attn\.(masked_)?bias$|position_ids$")

@@ -70,7 +70,7 @@ def _config(shape: ModelShape) -> dict[str, Any]:
         "hidden_act": (GATED_BY | UNGATED)[shape.feed_forward],
         "max_position_embeddings": shape.context,
         "rms_norm_eps": shape.norm_eps,
-        **_rotation(shape),
+        **rotation(shape),
         "tie_word_embeddings": shape.tied,
         "attention_bias": shape.biases != "none",
         "mlp_bias": shape.biases == "all",
@@ -81,8 +81,11 @@ def _config(shape: ModelShape) -> dict[str, Any]:
     }
 
 
-def _rotation(shape: ModelShape) -> dict[str, Any]:
-    """NTK's stretch is another base (Peng et al. 2023, arXiv 2309.00071, section 3.1), so no class has to know it."""
+def rotation(shape: ModelShape) -> dict[str, Any]:
+    """The fields of config.json about rotations.
+
+    NTK's stretch is another base (Peng et al. 2023, arXiv 2309.00071, section 3.1), so no class has to know it.
+    """
     base, factor, size = shape.rotary_base, shape.rotary_factor, shape.head_size
     if shape.rotary_stretch == "ntk":
         return {"rope_theta": base * factor ** (size / (size - 2))}
@@ -93,7 +96,8 @@ def _rotation(shape: ModelShape) -> dict[str, Any]:
     return {"rope_theta": base, "rope_scaling": scaling}
 
 
-def _limit(shape: ModelShape) -> str | None:
+def rotation_limit(shape: ModelShape) -> str | None:
+    """What keeps a rotation out of config.json, in words."""
     if shape.rotary_stretch == "yarn" and shape.context % shape.rotary_factor:
         return f"a context of {shape.context} that is no multiple of rotary_factor {shape.rotary_factor:g}"
     return None
@@ -102,7 +106,7 @@ def _limit(shape: ModelShape) -> str | None:
 def _even_limit(shape: ModelShape) -> str | None:
     if shape.width % shape.heads:
         return f"{shape.heads} heads that do not divide the width {shape.width}"
-    return _limit(shape)
+    return rotation_limit(shape)
 
 
 def _shape(config: Config, weights: Mapping[str, Tensor]) -> ModelShape:
@@ -126,7 +130,7 @@ def _shape(config: Config, weights: Mapping[str, Tensor]) -> ModelShape:
         norm_eps=read(config, "rms_norm_eps", 1e-6),
         qk_norm=kind == "qwen3",
         dropout=float(read(config, "attention_dropout", 0.0)),
-        **_stretch(config),
+        **stretch(config),
         **_window(config),
     )
 
@@ -151,7 +155,7 @@ def _biases(config: Config, weights: Mapping[str, Tensor]) -> Any:
     return "all" if mlp else "none"
 
 
-def _stretch(config: Config) -> dict[str, Any]:
+def stretch(config: Config) -> dict[str, Any]:
     """The rotation's fields, from `rope_parameters` (transformers 5) or `rope_theta` and `rope_scaling` (before)."""
     scaling = {**read(config, "rope_scaling", {}), **read(config, "rope_parameters", {})}
     base = scaling.pop("rope_theta", None) or read(config, "rope_theta", 10_000.0)
@@ -220,11 +224,11 @@ def _family(
 LLAMA = (
     _family("LlamaForCausalLM", "llama", biases=("none", "qkv", "all")),
     _family("ArceeForCausalLM", "arcee", feed_forward=tuple(UNGATED), biases=("none", "qkv", "all")),
-    _family("MistralForCausalLM", "mistral", limit=_limit, attention=("window", "full")),
+    _family("MistralForCausalLM", "mistral", limit=rotation_limit, attention=("window", "full")),
     _family(
         "Qwen3ForCausalLM",
         "qwen3",
-        limit=_limit,
+        limit=rotation_limit,
         qk_norm=(True,),
         biases=("none", "qkv"),
         attention=("full", "window"),

@@ -18,6 +18,7 @@ from isoflop.shapes import ModelShape
 
 Fold = Literal["query", "stream"]
 """What a row takes over: the difference in the scale of attention logits, or of what goes into the head."""
+Absent = Literal["ones", "zeros"]
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Row:
     theirs: tuple[str, ...]
     transposed: bool = False
     fold: Fold | None = None
-    absent: Literal["ones", "zeros"] | None = None
+    absent: Absent | None = None
 
     def in_layer(self, layer: int) -> Row:
         """The row with its layer's number in every name."""
@@ -41,7 +42,7 @@ class Row:
         return Row(self.ours.replace("#", str(layer)), theirs, self.transposed, self.fold, self.absent)
 
 
-def row(ours: str, *theirs: str, fold: Fold | None = None, absent: Literal["ones", "zeros"] | None = None) -> Row:
+def row(ours: str, *theirs: str, fold: Fold | None = None, absent: Absent | None = None) -> Row:
     """A row whose matrices lie as ours do."""
     return Row(ours, theirs, False, fold, absent)
 

@@ -38,7 +38,7 @@ def weights_on_meta() -> Iterator[None]:
             parameter = nn.Parameter(parameter.to("meta"), parameter.requires_grad)
         register(module, name, parameter)
 
-    nn.Module.register_parameter = register_on_meta  # type: ignore[method-assign]
+    nn.Module.register_parameter = register_on_meta  # type: ignore[method-assign,assignment]
     try:
         yield
     finally:
@@ -81,7 +81,7 @@ def _part(model: Model, stage: int, *, groups: Groups, method: Method, device: s
         apply_recomputation(block, method.recompute)
     if method.compile:
         for block in _blocks(model):
-            block.forward = torch.compile(block.forward)  # type: ignore[method-assign]
+            block.forward = torch.compile(block.forward)
     part = Part(model, _loss(shape, groups, method) if stage == stages - 1 else None)
     if groups.is_sharded:
         _shard(part, groups)

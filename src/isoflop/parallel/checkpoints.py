@@ -14,8 +14,9 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-import torch.distributed.checkpoint as dcp
 from torch.distributed.checkpoint.api import CheckpointException
+from torch.distributed.checkpoint.state_dict_loader import load
+from torch.distributed.checkpoint.state_dict_saver import save
 
 from isoflop.errors import UserError
 from isoflop.files import sync_folder
@@ -81,6 +82,12 @@ class Checkpoints:
         finally:
             self._writer.shutdown()
 
+    def remove(self) -> None:
+        """Take all of them away: the run has ended, and what it came to is written elsewhere."""
+        for step in self.steps():
+            self._remove(self.folder / f"step-{step}")
+        self.folder.rmdir()
+
     def load(self, model: Parallelized, optimizer: torch.optim.Optimizer) -> tuple[int, dict[str, Any]] | None:
         """Take the newest undamaged checkpoint into this rank's part; returns its step and `rest`, None for no one.
 
@@ -101,7 +108,7 @@ class Checkpoints:
         reader = BoxReader(self.folder / f"step-{step}", contents_of(manifest))
         planner = BoxLoadPlanner(flatten_state_dict=False)
         try:
-            dcp.load(state, storage_reader=reader, planner=planner, **self._together())
+            load(state, storage_reader=reader, planner=planner, **self._together())
         except CheckpointException as error:
             raise _unfit(error, self.folder / f"step-{step}") from error
         torch.set_rng_state(rng)
@@ -131,7 +138,7 @@ class Checkpoints:
 
     def _write_tensors(self, state: dict[str, Any], writer: BoxWriter) -> None:
         planner = BoxSavePlanner(flatten_state_dict=False)
-        dcp.save(state, storage_writer=writer, planner=planner, **self._together())
+        save(state, storage_writer=writer, planner=planner, **self._together())
 
     def _together(self) -> dict[str, Any]:
         return {"process_group": self.group, "no_dist": self.group is None}

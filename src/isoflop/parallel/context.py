@@ -62,8 +62,8 @@ class _Rerouted(TorchFunctionMode):
 def ulysses(q_BHTC: Tensor, k_BKTC: Tensor, v_BKTC: Tensor, *, group: dist.ProcessGroup, **how: Any) -> Tensor:
     """Attention by all-to-all: for its length each rank has all tokens of some heads (Jacobs et al. 2023,
     arXiv 2309.14509, section 3)."""
-    wide = (collectives.exchanged(x, group, split=1, join=2) for x in (q_BHTC, k_BKTC, v_BKTC))
-    return collectives.exchanged(F.scaled_dot_product_attention(*wide, **how), group, split=2, join=1)
+    q, k, v = (collectives.exchanged(x, group, split=1, join=2) for x in (q_BHTC, k_BKTC, v_BKTC))
+    return collectives.exchanged(F.scaled_dot_product_attention(q, k, v, **how), group, split=2, join=1)
 
 
 def with_gathered_keys(

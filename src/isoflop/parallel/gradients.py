@@ -35,9 +35,9 @@ def gradient_norm(holdings: Sequence[Holding], groups: Groups) -> float:
     """
     counted = [h for h in holdings if h.division is not None or groups.tensor.rank() == 0]
     grads = [grad for holding in counted if (grad := gradient(holding)) is not None and grad.numel()]
-    squares = torch.zeros((), dtype=torch.float64)
+    squares = torch.zeros((), dtype=torch.float64, device=holdings[0].parameter.device)
     if grads:
-        squares = torch.stack(torch._foreach_norm(grads)).double().square().sum()  # type: ignore[attr-defined]
+        squares = torch.stack(torch._foreach_norm(grads)).double().square().sum()
     for group in (groups.tensor, groups.pipeline, *([groups.fully] if groups.is_sharded else [])):
         if group.size() > 1:
             dist.all_reduce(squares, group=group)
@@ -50,7 +50,7 @@ def clip_gradients(holdings: Sequence[Holding], groups: Groups, *, most: float) 
     factor = most / (norm + 1e-6)
     if factor < 1:
         grads = [grad for holding in holdings if (grad := gradient(holding)) is not None]
-        torch._foreach_mul_(grads, factor)  # type: ignore[attr-defined]
+        torch._foreach_mul_(grads, factor)
     return norm
 
 

@@ -40,7 +40,7 @@ class Parallelized(nn.Module):
         schedule: Any = None,
     ) -> None:
         super().__init__()
-        self.parts = nn.ModuleList(parts)
+        self.parts, self._parts = nn.ModuleList(parts), list(parts)
         self.holdings, self.groups, self.method, self.schedule = list(holdings), groups, method, schedule
         self.partial = list(partial)
         self.entry: nn.Module = parts[0]
@@ -52,7 +52,7 @@ class Parallelized(nn.Module):
                 parts[0],
                 process_group=groups.averaged,
                 init_sync=False,
-                find_unused_parameters=parts[0].model.shape.pooler,  # only batches of pairs use it
+                find_unused_parameters=bool(parts[0].model.shape.pooler),  # type: ignore[union-attr]  # only pairs use it
             )
 
     def named_parameters(self, *_args: Any, **_named: Any) -> Iterator[tuple[str, nn.Parameter]]:
@@ -73,6 +73,21 @@ class Parallelized(nn.Module):
             add_up(self.partial, self.groups.tensor)
         return loss
 
+    def whole_weights(self) -> dict[str, Tensor] | None:
+        """Every whole weight, put together on the first process from the boxes of all; None on the others."""
+        world, rank = dist.get_world_size(), dist.get_rank()
+        mine = [(h.name, h.whole, [(box, box.of(h.part).cpu().clone()) for box in h.boxes()]) for h in self.holdings]
+        everywhere: list[Any] | None = [None] * world if rank == 0 else None
+        dist.gather_object(mine, everywhere)
+        if everywhere is None:
+            return None
+        weights: dict[str, Tensor] = {}
+        for name, size, boxes in (entry for held in everywhere for entry in held):
+            whole = weights.setdefault(name, torch.full(size, torch.nan))
+            for box, numbers in boxes:
+                box.of_whole(whole).copy_(numbers)
+        return weights
+
     @torch.no_grad()
     def loss(self, batch: Batch) -> float:
         """The mean loss of the global `batch` in nats per predicted token, without learning."""
@@ -83,7 +98,7 @@ class Parallelized(nn.Module):
         return clip_gradients(self.holdings, self.groups, most=most)
 
     def _work(self, batch: Batch, *, learn: bool) -> float:
-        for part in self.parts:  # gradients will be averaged over ranks, so each rank's sum counts that many times
+        for part in self._parts:  # gradients will be averaged over ranks, so each rank's sum counts that many times
             part.per_target = self.groups.averaged_over / max(1, predicted_tokens(batch))
             part.per_pair = self.groups.averaged_over / len(batch.inputs)
         own = own_portion(batch, self.groups).to(self.device)
@@ -123,8 +138,9 @@ class Parallelized(nn.Module):
     def _staged(self, own: Batch, learn: bool) -> list[Tensor]:
         groups, losses = self.groups, list[Tensor]()
         if not learn:
-            parts, pieces = list(self.parts), self._pieces(own)
-            return forward_only(parts, pieces, mesh=groups.mesh, method=self.method, group=groups.pipeline)  # type: ignore[arg-type]
+            return forward_only(
+                self._parts, self._pieces(own), mesh=groups.mesh, method=self.method, group=groups.pipeline
+            )
         first = (own.inputs,) if groups.pipeline.rank() == 0 else ()
         self.schedule.step(*first, target=own.targets, losses=losses, return_outputs=False, **other_fields(own))
         return losses

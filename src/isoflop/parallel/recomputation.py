@@ -26,7 +26,7 @@ def apply_recomputation(block: nn.Module, kind: Recomputation) -> None:
     if kind == "none":
         return
     how = {"context_fn": lambda: create_selective_checkpoint_contexts(_every_second_product())}
-    block.forward = _recomputed(block.forward, how if kind == "selective" else {})  # type: ignore[method-assign]
+    block.forward = _recomputed(block.forward, how if kind == "selective" else {})
 
 
 def _recomputed(forward: Callable[..., Any], how: dict[str, Any]) -> Callable[..., Any]:

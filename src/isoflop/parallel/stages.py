@@ -35,7 +35,7 @@ class Blocks(nn.ModuleDict):
     """Some blocks of a model under the names they have in the whole; iterates over the blocks, as a list would."""
 
     def __iter__(self) -> Iterator[nn.Module]:  # type: ignore[override]
-        return iter(self._modules.values())  # type: ignore[arg-type]
+        return iter(self._modules.values())
 
 
 def stages_of(rank: int, mesh: Mesh, method: Method) -> tuple[int, ...]:
@@ -142,7 +142,8 @@ def forward_only(
         x = piece.inputs
         for stage, part in sorted(mine.items()):
             if stage > 0 and owners[stage - 1] != me:
-                x = x.new_empty(*piece.inputs.shape, part.model.shape.width, dtype=torch.float32)  # type: ignore[union-attr,misc]
+                width: int = part.model.shape.width  # type: ignore[union-attr,assignment]
+                x = x.new_empty(*piece.inputs.shape, width, dtype=torch.float32)
                 dist.recv(x, group=group, group_src=owners[stage - 1])
             x = part(x, **other_fields(piece))
             if stage == len(owners) - 1:

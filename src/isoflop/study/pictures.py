@@ -88,10 +88,17 @@ def transfer_figure(transfer: Transfer, path: Path) -> Path:
             for axes, name in zip(row, names, strict=True):
                 _sweep(axes, transfer.of(name, by=by), by)
                 axes.set_title(f"{TITLES[name]}: best moves ×{2 ** transfer.move(name, by=by):.1f}", fontsize=10)
+            row[0].set_ylim(*loss_limits(transfer, by))
             row[0].set_ylabel("validation loss, nats per token")
             row[-1].legend(title=by, loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False)
         figure.supxlabel("learning rate η (stars: best rates)", fontsize=10, color=LIGHT["quiet"])
     return path
+
+
+def loss_limits(transfer: Transfer, by: str) -> tuple[float, float]:
+    """What of the losses a row shows, whose panels share it: every best one, and half a nat above them."""
+    best = [line.loss for name in transfer.config.parametrizations for line in transfer.of(name, by=by)]
+    return min(best) - 0.05, max(best) + 0.5
 
 
 def _sweep(axes: Axes, lines: Sequence[Line], by: By) -> None:
@@ -101,8 +108,6 @@ def _sweep(axes: Axes, lines: Sequence[Line], by: By) -> None:
         _curve(axes, line, of_size[size])
     axes.set_xscale("log", base=2)
     axes.minorticks_off()
-    lowest = min(line.loss for line in lines)
-    axes.set_ylim(lowest - 0.05, max(line.loss for line in lines) + 0.5)
 
 
 def _curve(axes: Axes, line: Line, look: Look) -> None:

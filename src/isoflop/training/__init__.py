@@ -1,6 +1,8 @@
 """Optimisers, schedules, one training loop, checkpoints, pretraining."""
 
+from isoflop.training.divided import pretrain_divided
 from isoflop.training.fusion import train_fused
+from isoflop.training.layout import layout_of
 from isoflop.training.loop import Batches, Step, train_steps
 from isoflop.training.methods import SGD, AdamW, Muon, Rates
 from isoflop.training.optimizer import OptimizerConfig, build_optimizer
@@ -10,12 +12,14 @@ from isoflop.training.pretraining import Measured, Prepared, pretrain
 from isoflop.training.schedule import Schedule
 from isoflop.training.schedules import SCHEDULES, RunSchedule
 from isoflop.training.speed import Speed, measure_speed
+from isoflop.training.spikes import BadStep
 from isoflop.training.trunk import Progress, TrunkJob, train_trunk
 
 __all__ = [
     "SCHEDULES",
     "SGD",
     "AdamW",
+    "BadStep",
     "Batches",
     "Choice",
     "Measured",
@@ -32,8 +36,10 @@ __all__ = [
     "TrunkJob",
     "build_optimizer",
     "choose",
+    "layout_of",
     "measure_speed",
     "pretrain",
+    "pretrain_divided",
     "read_plan",
     "set_precision",
     "train_fused",

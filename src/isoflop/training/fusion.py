@@ -22,7 +22,7 @@ from isoflop.evaluation.cross_entropy import Head, mean_cross_entropy
 from isoflop.evaluation.loss import precision_of
 from isoflop.models import Batch
 from isoflop.runs import Run
-from isoflop.training.loop import Batches, Step
+from isoflop.training.loop import Batches, Optimizer, Step
 from isoflop.training.processor import processor_settings
 from isoflop.training.trunk import TrunkJob, TrunkTraining, finished_run_of
 
@@ -35,7 +35,7 @@ class Member:
     """One run of the stack: its model, its optimiser, its data, its clip, and whether it still trains."""
 
     model: nn.Module
-    optimizer: torch.optim.Optimizer
+    optimizer: Optimizer
     batches: Batches
     clip: float = 1.0
     failed: bool = False
@@ -50,7 +50,7 @@ class Stack:
 
     def __init__(self, models: Sequence[nn.Module]) -> None:
         self.rows = [dict(model.named_parameters()) for model in models]
-        self.model = copy.deepcopy(models[0])
+        self.model: Any = copy.deepcopy(models[0])
         wholes = {name: self._stacked(name) for name in self.rows[0]}
         own = {id(weight): name for name, weight in self.model.named_parameters()}
         for path, layer in list(self.model.named_modules()):

@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from isoflop.evaluation import batch_loss, loss_parts
 from isoflop.models import IGNORED, Batch
+from isoflop.parallel import Parallelized
 
 
 class Batches(Protocol):
@@ -24,14 +26,17 @@ class Batches(Protocol):
 
 @dataclass(frozen=True)
 class SeededBatches:
-    """Batches that set torch's random numbers for the step, so that dropout too is a function of seed and step."""
+    """Batches that set torch's random numbers for the step, so that dropout too is a function of seed and step, and of
+    the process where several share a batch's sequences."""
 
     batches: Batches
     seed: int
+    process: int = 0
 
     def at(self, step: int) -> Batch:
         """The batch of `step`, counted from 0."""
-        torch.manual_seed((self.seed << 32) + step)
+        state = np.random.SeedSequence([self.seed, step, self.process]).generate_state(2, np.uint32)
+        torch.manual_seed(int(state[0]) << 31 | int(state[1]) >> 1)
         return self.batches.at(step)
 
 
@@ -64,6 +69,34 @@ class Step:
         return math.isfinite(self.loss) and math.isfinite(self.grad_norm)
 
 
+class Learner(Protocol):
+    """What the loop needs of a model: the gradients of a batch's loss, and to clip them."""
+
+    def gradients(self, batch: Batch) -> Tensor | float:
+        """Add the gradients of the batch's loss; returns that loss."""
+        ...
+
+    def clip(self, most: float) -> Tensor | float:
+        """Clip the gradients to the norm `most`; returns the norm before."""
+        ...
+
+
+@dataclass(frozen=True)
+class OneDevice:
+    """A model on one device; a batch passes through it in `accumulate` parts."""
+
+    model: nn.Module
+    accumulate: int
+
+    def gradients(self, batch: Batch) -> Tensor:
+        """Add the gradients of the batch's loss; returns that loss."""
+        return backward(self.model, batch, parts=self.accumulate)
+
+    def clip(self, most: float) -> Tensor:
+        """Clip the gradients to the norm `most`; returns the norm before."""
+        return nn.utils.clip_grad_norm_(self.model.parameters(), most)
+
+
 def train_steps(
     model: nn.Module,
     batches: Batches,
@@ -73,21 +106,23 @@ def train_steps(
     lr_factor: Callable[[int], float],
     clip: float = 1.0,
     accumulate: int = 1,
+    accept: Callable[[Step], bool] = lambda step: step.is_finite,
 ) -> Iterator[Step]:
-    """Train over `steps`, yielding after each; a step whose loss or gradient is not finite is yielded, not applied.
+    """Train over `steps`, yielding after each; a step that `accept` refuses is yielded, not applied.
 
-    `optimizer` is an `Optimizer`; with `accumulate` > 1 a batch passes through the model in so many parts.
+    `optimizer` is an `Optimizer`; with `accumulate` > 1 a batch passes through the model in so many parts. A
+    `Parallelized` model brings its own way of doing both halves of a step.
     """
-    parameters = list(model.parameters())
+    learner: Learner = model if isinstance(model, Parallelized) else OneDevice(model, accumulate)
     for index in steps:
         factor = lr_factor(index)
         for group in optimizer.param_groups:
             group["lr"] = group["peak_lr"] * factor
         optimizer.zero_grad()
-        loss = backward(model, batches.at(index), parts=accumulate)
-        norm = nn.utils.clip_grad_norm_(parameters, clip)
-        step = Step(index, loss.item(), norm.item(), factor)
-        if step.is_finite:
+        loss = learner.gradients(batches.at(index))
+        norm = learner.clip(clip)
+        step = Step(index, float(loss), float(norm), factor)
+        if accept(step):
             optimizer.step()
         yield step
 

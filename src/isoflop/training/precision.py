@@ -1,6 +1,6 @@
 """In which precision a run computes, and whether its blocks are compiled: chosen by rule from what was measured.
 
-The rule's numbers come from benchmarks/throughput.py on one core with AVX512-BF16 (docs/benchmarks.md, "Training").
+The rule's numbers were measured on one core with AVX512-BF16 (docs/log.md; docs/benchmarks.md, "Training").
 """
 
 from __future__ import annotations

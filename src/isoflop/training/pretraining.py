@@ -6,23 +6,26 @@ import dataclasses
 import json
 import math
 import time
-from collections.abc import Iterator
-from contextlib import nullcontext
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
 import torch
+from torch import nn
 
 from isoflop.data import Source, objective, validation_of, with_special_tokens
 from isoflop.errors import UserError
 from isoflop.evaluation import ValidationLoss, validation_loss
 from isoflop.executors import alone
 from isoflop.files import write_json, write_text
-from isoflop.models import build_model, parametrization, save_model
+from isoflop.models import Model, WeightRule, build_model, parametrization, save_model
 from isoflop.models.parametrization import Size
 from isoflop.runs import Run, read_run, write_run
+from isoflop.shapes import count_params
 from isoflop.training.averaging import WeightAverage
 from isoflop.training.checkpoint import load_checkpoint, save_checkpoint
 from isoflop.training.interrupt import StopRequest
@@ -32,11 +35,14 @@ from isoflop.training.plan import Plan
 from isoflop.training.precision import choose, set_precision
 from isoflop.training.processor import processor_settings
 from isoflop.training.record import RecordFacts, diverged_run, finished_run, write_tensorboard
+from isoflop.training.spikes import BadStep, BadSteps, BatchesKept
 from isoflop.training.text import read_text
 from isoflop.training.trainee import Trainee
 from isoflop.training.trunk import CURVE_POINTS, PROGRESS_SECONDS, Progress
 
 CHECKPOINT = ".train.ckpt"
+CHECKPOINTS = "checkpoints"
+"""What one process leaves on the way (a file), and what several do (a folder)."""
 NOT_OF_THE_RESULT = ("plan", "machine")
 """Sections of a plan that may change between two sittings."""
 
@@ -64,7 +70,7 @@ class Measured:
     """None for an objective that does not predict every token."""
 
 
-Event = Prepared | Progress | Measured | Run
+Event = Prepared | Progress | Measured | BadStep | Run
 
 
 def pretrain(plan: Plan, out: Path, *, threads: int = 1, device: str = "cpu") -> Iterator[Event]:
@@ -78,17 +84,19 @@ def pretrain(plan: Plan, out: Path, *, threads: int = 1, device: str = "cpu") ->
         raise UserError("There is no CUDA device here: leave out --device, or name cpu.")
     out = out.resolve()
     with alone(out, what="a training"):
-        _settle(plan, out)
+        settle(plan, out, divided=False)
         if (out / "run.json").exists():
             yield read_run(out)
             return
         with processor_settings(threads), StopRequest() as stop:
-            training = _Training(plan, out, threads=threads, device=device)
-            yield from training.events(stop)
+            yield from OneProcess(plan, out, threads=threads, device=device).events(stop)
 
 
-def _settle(plan: Plan, out: Path) -> None:
-    """Write the plan down; refuse a folder that holds another."""
+def settle(plan: Plan, out: Path, *, divided: bool) -> None:
+    """Refuse a folder that holds another training, or this one begun by one process and now divided, or the reverse."""
+    if (out / (CHECKPOINT if divided else CHECKPOINTS)).exists():
+        begun, go_on = ("one process", "without --nproc") if divided else ("several processes", "with --nproc")
+        raise UserError(f"{out} holds a training that {begun} began: go on {go_on}, or choose another --out.")
     path = out / "plan.json"
     settings: dict[str, Any] = json.loads(json.dumps(asdict(plan)))
     if not path.exists():
@@ -114,8 +122,48 @@ def _flat(settings: dict[str, Any]) -> dict[str, Any]:
     return flat
 
 
-class _Training:
-    """What the phases of one training share."""
+class Training(ABC):
+    """Abstract: the course of a training, whatever holds the model. `writes`: this process leaves the files;
+    `process`: its number among those that do the training, which draw dropout apart."""
+
+    writes = True
+    process = 0
+
+    @abstractmethod
+    def build(self, device: str) -> Trainee:
+        """The model with its first weights, and its optimiser."""
+
+    @abstractmethod
+    def restore(self) -> None:
+        """Take over what an earlier sitting has left, if it has."""
+
+    @abstractmethod
+    def due(self, stop: StopRequest, now: float) -> bool:
+        """Whether the state is to be kept now, before going on or stopping."""
+
+    @abstractmethod
+    def keep(self) -> None:
+        """Keep the state, so that a later sitting can go on."""
+
+    @abstractmethod
+    def done(self) -> None:
+        """The record is written: what was kept on the way may go."""
+
+    @abstractmethod
+    def validation_loss(self) -> ValidationLoss:
+        """The loss on the validation side."""
+
+    @abstractmethod
+    def where(self) -> dict[str, Any]:
+        """What the record should say of processes."""
+
+    @abstractmethod
+    def note(self) -> str:
+        """What the record should say besides."""
+
+    @abstractmethod
+    def save_to(self, save: Callable[[nn.Module], None]) -> None:
+        """Call `save` with the whole trained model, in the process that writes."""
 
     def __init__(self, plan: Plan, out: Path, *, threads: int, device: str) -> None:
         self.plan, self.out, self.objective = plan, out, objective(plan.train.objective)
@@ -127,41 +175,39 @@ class _Training:
         )
         self.batches: Batches = self.objective.loader(source)
         if shape.dropout:
-            self.batches = SeededBatches(self.batches, plan.train.seed)
+            self.batches = SeededBatches(self.batches, plan.train.seed, self.process)
+        self.bad_steps = BadSteps(plan.train.on_bad_step, steps=plan.steps)
+        self.batches = BatchesKept(self.batches, self.bad_steps)
+        self.good: dict[str, Any] | None = None
+        """Under `roll_back`, the state to go back to."""
         count = max(2, plan.train.valid_tokens // shape.context)
         held_out = dataclasses.replace(source, tokens=self.text.valid, pairs=self.text.valid_pairs)
         self.valid = validation_of(self.objective, held_out, count=count)
         self.choice = choose(shape, plan.steps, batch=plan.batch, device=device)
-        self.trainee = self._trainee(device)
+        self.trainee = self.build(device)
+        self.trainee.minds_spikes = plan.train.on_bad_step != "stop"
         self.validation: list[tuple[int, float]] = []
-        job = _job(plan, threads, device) | {"precision": asdict(self.choice)}
+        job = _job(plan, threads, device) | {"precision": asdict(self.choice)} | self.where()
         self.facts = RecordFacts(json.loads(json.dumps(job)), shape, self.text.data, _now())
         self.every = max(1, plan.steps // CURVE_POINTS)
         self.saved_at = self.told_at = time.perf_counter()
 
-    def _trainee(self, device: str) -> Trainee:
-        plan, table = self.plan, parametrization(self.plan.train.parametrization)
-        base = plan.base or plan.shape
-        model, rules = build_model(plan.shape, table, base=base, seed=plan.train.seed)
-        set_precision(model.to(device), self.choice)
-        rates = Rates(plan.train.learning_rate, plan.train.weight_decay, table, Size.of(plan.shape, base))
-        optimizer = plan.optimizer.method().build(model, rules, rates)
-        return Trainee(model, optimizer, WeightAverage(model, plan.train.ema) if plan.train.ema else None)
-
     def events(self, stop: StopRequest) -> Iterator[Event]:
         trainee, plan = self.trainee, self.plan
-        state = load_checkpoint(self.out / CHECKPOINT)
-        if state is not None:
-            self._load(state)
-        write_json(self.out / "plan.json", asdict(plan))
-        params = sum(parameter.numel() for parameter in trainee.model.parameters())
+        self.restore()
+        if self.writes:
+            write_json(self.out / "plan.json", asdict(plan))
+        params = count_params(plan.shape).total
         yield Prepared(params, self.text.data.train_tokens, plan.steps, trainee.step, str(self.choice))
-        yield from self._steps(stop)
+        while trainee.step < plan.steps and trainee.failure is None:
+            yield from self._steps(stop)
         yield self._end()
-        (self.out / CHECKPOINT).unlink(missing_ok=True)
+        self.done()
 
     def _steps(self, stop: StopRequest) -> Iterator[Event]:
+        """Up to the end, or to a bad step and what is done about it."""
         trainee, plan = self.trainee, self.plan
+        self._keep_good()
         started, first, before = time.perf_counter(), trainee.step, trainee.seconds
         measure_at = {round(plan.steps * share / plan.train.evaluations) for share in range(1, plan.train.evaluations)}
         training = train_steps(
@@ -172,37 +218,66 @@ class _Training:
             lr_factor=plan.schedule.factor,
             clip=plan.train.clip,
             accumulate=plan.train.accumulate,
+            accept=lambda step: trainee.refuses(step) is None,
         )
         for step in training:
             now = time.perf_counter()
             trainee.seconds = before + now - started
             trainee.follow(step, tokens=plan.train.batch_tokens, every=self.every)
-            if trainee.failure is not None:
+            if trainee.fault is not None:
+                yield self._meet(step)
                 return
+            self._keep_good()
             if trainee.step in measure_at:
                 yield self._measure()
             if now - self.told_at > PROGRESS_SECONDS or trainee.step == plan.steps:
                 self.told_at = now
                 yield self._progress(step, (trainee.step - first) * plan.train.batch_tokens / (now - started))
-            if stop.asked or now - self.saved_at > 60 * plan.train.checkpoint_minutes:
+            if self.due(stop, now) and (stop.asked or self._is_good_step()):
                 self.saved_at = now
-                save_checkpoint(self.out / CHECKPOINT, self._state())
+                if not self._is_good_step():
+                    self._go_back()
+                self.keep()
                 stop.obey()
+
+    def _is_good_step(self) -> bool:
+        """Whether the state may be kept for a later sitting: under `roll_back` only where an uninterrupted run would
+        have one to go back to, else the two would go back to different ones."""
+        return self.bad_steps.policy != "roll_back" or self.trainee.step % self.bad_steps.every == 0
+
+    def _keep_good(self) -> None:
+        if self.bad_steps.policy == "roll_back" and self._is_good_step():
+            self.good = self.trainee.state()
+
+    def _go_back(self) -> None:
+        """To the last good state; the time that was spent stays spent."""
+        assert self.good is not None
+        seconds = self.trainee.seconds
+        self.trainee.load(self.good)
+        self.trainee.seconds = seconds
+        self.validation = [one for one in self.validation if one[0] <= self.trainee.step]
+
+    def _meet(self, step: Step) -> BadStep:
+        """Do what the plan says of a bad step; where it ends the run, the failure stands."""
+        trainee = self.trainee
+        assert trainee.fault is not None
+        event = self.bad_steps.meet(trainee.fault, step.index, good=self.good["step"] if self.good else step.index)
+        if event.done == "roll_back":
+            self._go_back()
+        elif event.done == "skip":
+            trainee.fault = trainee.failure = None
+        return event
 
     def _progress(self, step: Step, speed: float) -> Progress:
         return Progress(self.trainee.step, self.plan.steps, step.loss, speed)
 
     def _measure(self) -> Measured:
         """Measure where the run is, and write down what is known so far."""
-        measured = self._validation_loss()
+        measured = self.validation_loss()
         self.validation.append((self.trainee.step, measured.nats))
-        write_tensorboard(self.out, self.trainee.curve, self.validation)
+        if self.writes:
+            write_tensorboard(self.out, self.trainee.curve, self.validation)
         return Measured(self.trainee.step, measured.nats, self._bits_per_byte(measured.nats))
-
-    def _validation_loss(self) -> ValidationLoss:
-        average = self.trainee.average
-        with average.in_place() if average is not None else nullcontext():
-            return validation_loss(self.trainee.model, self.valid)
 
     def _bits_per_byte(self, nats: float) -> float | None:
         every_token = self.objective.name.startswith("causal")
@@ -210,52 +285,113 @@ class _Training:
 
     def _end(self) -> Run:
         trainee, plan = self.trainee, self.plan
-        measured = self._validation_loss() if trainee.failure is None else ValidationLoss(math.nan, math.nan)
+        measured = self.validation_loss() if trainee.failure is None else ValidationLoss(math.nan, math.nan)
         if trainee.failure is None and math.isfinite(measured.nats):
             self.validation.append((trainee.step, measured.nats))
-            self._save()
+            self.save_to(self._save)
             run = finished_run(
-                self.facts, name=self.out.name, steps=plan.steps, trainee=trainee, measured=measured, note=self._note()
+                self.facts, name=self.out.name, steps=plan.steps, trainee=trainee, measured=measured, note=self.note()
             )
         else:
             reason = trainee.failure or "the validation loss is not finite"
             run = diverged_run(self.facts, name=self.out.name, steps=plan.steps, trainee=trainee, reason=reason)
-        lines = [json.dumps({"step": step, "loss": loss}) + "\n" for step, loss in self.validation]
-        write_text(self.out / "validation.jsonl", "".join(lines))
-        write_tensorboard(self.out, trainee.curve, self.validation)
-        write_run(self.out, run, trainee.curve)
+        run = dataclasses.replace(run, events=[asdict(one) for one in self.bad_steps.met])
+        if self.writes:
+            lines = [json.dumps({"step": step, "loss": loss}) + "\n" for step, loss in self.validation]
+            write_text(self.out / "validation.jsonl", "".join(lines))
+            write_tensorboard(self.out, trainee.curve, self.validation)
+            write_run(self.out, run, trainee.curve)
         return run
 
-    def _note(self) -> str:
+    def _save(self, model: nn.Module) -> None:
+        """The trained model as a folder of its own, with the tokenizer that knows its special tokens."""
+        tokenizer = self.out / "tokenizer.json"
+        write_text(tokenizer, with_special_tokens(self.text.data.tokenizer(), self.plan.special_tokens).to_str())
+        save_model(
+            self.out / "model",
+            model,
+            parametrization=self.plan.train.parametrization,
+            base=self.plan.base,
+            objective=self.plan.train.objective,
+            tokenizer=tokenizer,
+        )
+        tokenizer.unlink()
+
+    def optimizer_of(self, model: nn.Module, rules: dict[str, WeightRule]) -> Any:
+        """The plan's optimiser over `model`."""
+        plan, table = self.plan, parametrization(self.plan.train.parametrization)
+        size = Size.of(plan.shape, plan.base or plan.shape)
+        rates = Rates(plan.train.learning_rate, plan.train.weight_decay, table, size)
+        return plan.optimizer.method().build(model, rules, rates)
+
+    def plain_model(self) -> tuple[Model, dict[str, WeightRule]]:
+        """The plan's model as one process would train it."""
+        plan, table = self.plan, parametrization(self.plan.train.parametrization)
+        return build_model(plan.shape, table, base=plan.base or plan.shape, seed=plan.train.seed)
+
+    def refuse_other_text(self, known: str) -> None:
+        """Raise `UserError` where the text with the hash `known` is not what is read now."""
+        if known != self.text.hash:
+            raise UserError(f"{self.out} holds a training on other text: restore it, or choose another --out.")
+
+
+@final
+class OneProcess(Training):
+    """A training that one process does alone."""
+
+    def build(self, device: str) -> Trainee:
+        """The whole model, in the precision that suits the device."""
+        model, rules = self.plain_model()
+        model = set_precision(model.to(device), self.choice)
+        ema = self.plan.train.ema
+        return Trainee(model, self.optimizer_of(model, rules), WeightAverage(model, ema) if ema else None)
+
+    def restore(self) -> None:
+        """From the file of the last sitting."""
+        state = load_checkpoint(self.out / CHECKPOINT)
+        if state is not None:
+            self.refuse_other_text(state["text"])
+            self.trainee.load(state)
+            self.bad_steps.load(state["bad_steps"])
+            self.validation = [(int(step), float(loss)) for step, loss in state["validation"]]
+
+    def due(self, stop: StopRequest, now: float) -> bool:
+        """When asked to stop, and every so many minutes."""
+        return stop.asked or now - self.saved_at > 60 * self.plan.train.checkpoint_minutes
+
+    def keep(self) -> None:
+        """In one file."""
+        state = self.trainee.state() | {"bad_steps": self.bad_steps.state(), "text": self.text.hash}
+        save_checkpoint(self.out / CHECKPOINT, state | {"validation": [list(one) for one in self.validation]})
+
+    def done(self) -> None:
+        """The file goes."""
+        (self.out / CHECKPOINT).unlink(missing_ok=True)
+
+    def validation_loss(self) -> ValidationLoss:
+        """Of the averaged weights where there are any."""
+        with self._average():
+            return validation_loss(self.trainee.model, self.valid)
+
+    def save_to(self, save: Callable[[nn.Module], None]) -> None:
+        """The averaged weights where there are any."""
+        with self._average():
+            save(self.trainee.model)
+
+    def note(self) -> str:
+        """The loss of the last weights, where the record's is that of an average."""
         if self.trainee.average is None:
             return ""
         last = validation_loss(self.trainee.model, self.valid).nats
         return f"the loss is that of the averaged weights; the last weights have {last:.4f}"
 
-    def _save(self) -> None:
-        """The trained model as a folder of its own, with the tokenizer that knows its special tokens."""
-        tokenizer = self.out / "tokenizer.json"
-        write_text(tokenizer, with_special_tokens(self.text.data.tokenizer(), self.plan.special_tokens).to_str())
+    def where(self) -> dict[str, Any]:
+        """Nothing: there is one."""
+        return {}
+
+    def _average(self) -> AbstractContextManager[None]:
         average = self.trainee.average
-        with average.in_place() if average is not None else nullcontext():
-            save_model(
-                self.out / "model",
-                self.trainee.model,
-                parametrization=self.plan.train.parametrization,
-                base=self.plan.base,
-                objective=self.plan.train.objective,
-                tokenizer=tokenizer,
-            )
-        tokenizer.unlink()
-
-    def _state(self) -> dict[str, Any]:
-        return self.trainee.state() | {"validation": [list(one) for one in self.validation], "text": self.text.hash}
-
-    def _load(self, state: dict[str, Any]) -> None:
-        if state["text"] != self.text.hash:
-            raise UserError(f"{self.out} holds a training on other text: restore it, or choose another --out.")
-        self.trainee.load(state)
-        self.validation = [(int(step), float(loss)) for step, loss in state["validation"]]
+        return average.in_place() if average is not None else nullcontext()
 
 
 def _job(plan: Plan, threads: int, device: str) -> dict[str, Any]:
@@ -280,6 +416,7 @@ def _job(plan: Plan, threads: int, device: str) -> dict[str, Any]:
         "schedule": asdict(plan.schedule),
         "ema": train.ema,
         "accumulate": train.accumulate,
+        "on_bad_step": train.on_bad_step,
         "seed": train.seed,
         "data": asdict(plan.data),
         "threads": threads,

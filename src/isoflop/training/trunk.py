@@ -127,7 +127,7 @@ def job_file(job: TrunkJob, kind: str) -> Path:
 
 
 def finished_run_of(job: TrunkJob, index: int) -> Run | None:
-    """The record of the run at milestone `index`, if it is on disk."""
+    """The record of the job's run at budget `index`, None where it is not on disk yet."""
     return read_run(job.run_folder(index)) if (job.run_folder(index) / "run.json").exists() else None
 
 
