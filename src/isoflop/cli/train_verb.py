@@ -35,7 +35,9 @@ def train(
     out: Path = typer.Option(Path("trained"), "--out", help="The folder for everything that comes out."),
     corpus: list[str] = typer.Option(None, "--corpus", help="Text to train on, instead of the plan's; repeatable."),
     seed: int = typer.Option(None, "--seed", help="Seed of data order and first weights, instead of the plan's."),
-    threads: int = typer.Option(None, "--threads", help="Threads to compute on; all cores without it."),
+    threads: int = typer.Option(
+        None, "--threads", help="Threads to compute on; without it all cores, or one for a small model."
+    ),
     device: str = typer.Option("cpu", "--device", help="cpu or cuda."),
     nproc: int = typer.Option(1, "--nproc", help="Processes to divide the training over; see docs/parallel.md."),
     restarts: int = typer.Option(3, "--restarts", help="How often to start again when one of them dies."),
@@ -60,7 +62,7 @@ def train(
     if nproc > 1:
         layout_of(plan, nproc)
         raise typer.Exit(launch(without(sys.argv[1:], ("--nproc", "--restarts")), processes=nproc, restarts=restarts))
-    run = _run(pretrain(plan, out, threads=threads or _cores(), device=device))
+    run = _run(pretrain(plan, out, threads=threads or _threads(plan), device=device))
     code = _conclude(run, plan, out)
     if code:
         raise typer.Exit(code)
@@ -121,6 +123,13 @@ def _sentence(run: Run, plan: Plan) -> str:
     note = f"; {run.note}" if run.note else ""
     speed = f"{run.tokens_per_second:,.0f} tokens/s"
     return f"Validation loss {run.loss:.4f} ± {run.loss_se:.4f} nats per {per}{bits} ({size}, {speed}){note}."
+
+
+def _threads(plan: Plan) -> int:
+    from isoflop.shapes import train_flops_per_token
+    from isoflop.training.processor import threads_for
+
+    return threads_for(train_flops_per_token(plan.shape) * plan.train.batch_tokens, _cores())
 
 
 def _cores() -> int:

@@ -7,6 +7,15 @@ from contextlib import contextmanager
 
 import torch
 
+SHORT_STEP = 1e9
+"""FLOPs of a step, some ten milliseconds of one core, below which threads wait for each other longer than they work,
+the more so on a machine that has other work."""
+
+
+def threads_for(step_flops: float, cores: int) -> int:
+    """How many of `cores` to compute on where nobody says: all, or one for steps that are short."""
+    return 1 if step_flops < SHORT_STEP else cores
+
 
 @contextmanager
 def processor_settings(threads: int) -> Iterator[None]:
