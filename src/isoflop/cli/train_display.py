@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.progress import TimeRemainingColumn as Left
 
-from isoflop.training import Measured, Prepared
+from isoflop.training import BadStep, Measured, Prepared
 from isoflop.training import Progress as Made
 
 
@@ -40,13 +40,15 @@ class TrainDisplay:
     ) -> None:
         self.progress.__exit__(kind, error, trace)
 
-    def listen(self, event: Prepared | Made | Measured) -> None:
+    def listen(self, event: Prepared | Made | Measured | BadStep) -> None:
         """Show one event."""
         if isinstance(event, Prepared):
             self._prepared(event)
         elif isinstance(event, Measured):
             bits = "" if event.bits_per_byte is None else f", {event.bits_per_byte:.3f} bits per byte"
             self.progress.print(f"  step {event.step:,}: validation loss {event.loss:.4f}{bits}", highlight=False)
+        elif isinstance(event, BadStep):
+            self.progress.print(f"  step {event.step:,}: {_of_bad_step(event)}", style="yellow", highlight=False)
         elif self.bar is not None:
             self.progress.update(
                 self.bar,
@@ -62,3 +64,13 @@ class TrainDisplay:
         )
         self.progress.print(f"  {event.how}", highlight=False)
         self.bar = self.progress.add_task("train", total=event.steps, completed=event.begun, loss="", speed="")
+
+
+def _of_bad_step(event: BadStep) -> str:
+    what = {"not finite": "loss or gradient not finite", "spike": "loss spike", "divergence": "loss diverging"}
+    done = {
+        "stop": "the run stops",
+        "skip": f"batch {event.first:,} is left out",
+        "roll_back": f"back to step {event.back_to:,} without batches {event.first:,} to {event.end - 1:,}",
+    }
+    return f"{what[event.kind]}: {done[event.done]}"

@@ -20,6 +20,7 @@ VERBS: tuple[str, ...] = (
     "laws_verb",
     "plan_verb",
     "train_verb",
+    "data_verb",
     "finetune_verb",
     "predict_text_verb",
     "report_verb",

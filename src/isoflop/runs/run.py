@@ -62,6 +62,8 @@ class Run:
     started_at: str
     finished_at: str
     note: str = ""
+    events: list[dict[str, Any]] = field(default_factory=list)
+    """Bad steps on the way, and what was done about each."""
     schema: int = field(default=SCHEMA)
 
     @property

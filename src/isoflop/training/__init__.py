@@ -12,12 +12,14 @@ from isoflop.training.pretraining import Measured, Prepared, pretrain
 from isoflop.training.schedule import Schedule
 from isoflop.training.schedules import SCHEDULES, RunSchedule
 from isoflop.training.speed import Speed, measure_speed
+from isoflop.training.spikes import BadStep
 from isoflop.training.trunk import Progress, TrunkJob, train_trunk
 
 __all__ = [
     "SCHEDULES",
     "SGD",
     "AdamW",
+    "BadStep",
     "Batches",
     "Choice",
     "Measured",

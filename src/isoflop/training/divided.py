@@ -21,12 +21,11 @@ from isoflop.runs import CurvePoint, read_run
 from isoflop.training.interrupt import StopRequest
 from isoflop.training.layout import layout_of
 from isoflop.training.plan import Plan
-from isoflop.training.pretraining import Event, Training, settle
+from isoflop.training.pretraining import CHECKPOINTS, Event, Training, settle
 from isoflop.training.processor import processor_settings
 from isoflop.training.text import read_text
 from isoflop.training.trainee import Trainee
 
-CHECKPOINTS = "checkpoints"
 T = TypeVar("T")
 
 
@@ -41,7 +40,7 @@ def pretrain_divided(plan: Plan, out: Path, *, device: str = "cpu") -> Iterator[
     held = alone(out, what="a training")
     in_all(held.__enter__, only_first=True)
     try:
-        in_all(lambda: settle(plan, out), only_first=True)
+        in_all(lambda: settle(plan, out, divided=True), only_first=True)
         if in_all(lambda: (out / "run.json").exists(), only_first=True):
             yield read_run(out)
             return
@@ -75,7 +74,8 @@ class Divided(Training):
 
     def __init__(self, plan: Plan, out: Path, *, groups: Groups, method: Method, device: str) -> None:
         self.groups, self.method = groups, method
-        self.writes, self.stopping = dist.get_rank() == 0, False
+        self.process = dist.get_rank()
+        self.writes, self.stopping = self.process == 0, False
         super().__init__(plan, out, threads=1, device=device)
         self.checkpoints = Checkpoints(out / CHECKPOINTS)
 
@@ -104,7 +104,8 @@ class Divided(Training):
         trainee = self.trainee
         trainee.step, trainee.seconds = step, rest["seconds"]
         trainee.curve = [CurvePoint(*point) for point in rest["curve"]]
-        trainee.smooth, trainee.best = rest["smooth"], rest["best"]
+        trainee.trend.load(rest["trend"])
+        self.bad_steps.load(rest["bad_steps"])
         self.validation = [(int(at), float(loss)) for at, loss in rest["validation"]]
 
     def due(self, stop: StopRequest, now: float) -> bool:
@@ -122,8 +123,8 @@ class Divided(Training):
             "text": self.text.hash,
             "seconds": trainee.seconds,
             "curve": [list(astuple(point)) for point in trainee.curve],
-            "smooth": trainee.smooth,
-            "best": trainee.best,
+            "trend": trainee.trend.state(),
+            "bad_steps": self.bad_steps.state(),
             "validation": [list(one) for one in self.validation],
         }
         self.checkpoints.save(trainee.step, self.model, trainee.optimizer, rest)  # type: ignore[arg-type]

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -25,14 +26,17 @@ class Batches(Protocol):
 
 @dataclass(frozen=True)
 class SeededBatches:
-    """Batches that set torch's random numbers for the step, so that dropout too is a function of seed and step."""
+    """Batches that set torch's random numbers for the step, so that dropout too is a function of seed and step, and of
+    the process where several share a batch's sequences."""
 
     batches: Batches
     seed: int
+    process: int = 0
 
     def at(self, step: int) -> Batch:
         """The batch of `step`, counted from 0."""
-        torch.manual_seed((self.seed << 32) + step)
+        state = np.random.SeedSequence([self.seed, step, self.process]).generate_state(2, np.uint32)
+        torch.manual_seed(int(state[0]) << 31 | int(state[1]) >> 1)
         return self.batches.at(step)
 
 
@@ -102,8 +106,9 @@ def train_steps(
     lr_factor: Callable[[int], float],
     clip: float = 1.0,
     accumulate: int = 1,
+    accept: Callable[[Step], bool] = lambda step: step.is_finite,
 ) -> Iterator[Step]:
-    """Train over `steps`, yielding after each; a step whose loss or gradient is not finite is yielded, not applied.
+    """Train over `steps`, yielding after each; a step that `accept` refuses is yielded, not applied.
 
     `optimizer` is an `Optimizer`; with `accumulate` > 1 a batch passes through the model in so many parts. A
     `Parallelized` model brings its own way of doing both halves of a step.
@@ -117,7 +122,7 @@ def train_steps(
         loss = learner.gradients(batches.at(index))
         norm = learner.clip(clip)
         step = Step(index, float(loss), float(norm), factor)
-        if step.is_finite:
+        if accept(step):
             optimizer.step()
         yield step
 

@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from isoflop.data import OBJECTIVES, CorpusConfig, TokenizerConfig, objective
-from isoflop.data.corpus import STDLIB
+from isoflop.data.corpus import MixturePart
+from isoflop.data.sources import STDLIB
 from isoflop.errors import UserError
 from isoflop.models import parametrization, refuse_tied
 from isoflop.settings import read_toml, settings_of
 from isoflop.shapes import ModelShape
 from isoflop.training.methods import SGD, AdamW, Method, Muon
 from isoflop.training.schedules import SCHEDULES, RunSchedule
+from isoflop.training.spikes import OnBadStep
 
 SCHEMA = 1
 
@@ -25,7 +27,8 @@ class TrainSettings:
 
     `weight_decay` is the share of every matrix that a step takes away; `clip` is the largest gradient norm; `ema` is
     the decay of an average of the weights, which is then what is evaluated and saved; `accumulate` passes a batch
-    through the model in so many parts; the validation loss is measured `evaluations` times on `valid_tokens`.
+    through the model in so many parts; `on_bad_step` is what is done about a loss that spikes;
+    the validation loss is measured `evaluations` times on `valid_tokens`.
     """
 
     tokens: int
@@ -40,6 +43,7 @@ class TrainSettings:
     objective: str = "causal"
     ema: float | None = None
     accumulate: int = 1
+    on_bad_step: OnBadStep = "stop"
     seed: int = 0
     checkpoint_minutes: float = 5.0
     evaluations: int = 10
@@ -92,7 +96,8 @@ class DataSettings:
     """What the model reads: `corpus` as a study's (files, folders, globs, `stdlib`), or `dataset`.
 
     For the objective `pairs` the corpus is one file of pairs, whose two `pair_columns` may be named, or two files side
-    by side. `tokenizer_vocab` is the size of the vocabulary to train; without it, as large as the shape's allows.
+    by side. `mixture` names several corpora instead, each with a weight. `tokenizer_vocab` is the size of the
+    vocabulary to train; without it, as large as the shape's allows.
     """
 
     corpus: tuple[str, ...] = (STDLIB,)
@@ -102,12 +107,13 @@ class DataSettings:
     tokenizer_vocab: int | None = None
     tokenizer_bytes: int = TokenizerConfig.train_bytes
     valid_percent: float = 5.0
+    mixture: tuple[MixturePart, ...] | None = None
 
     def corpus_config(self) -> CorpusConfig:
         """The corpus as `data` reads it. Raises `UserError` where the plan names none, as a planner's does not."""
-        if not self.corpus and not self.dataset:
+        if not self.corpus and not self.dataset and not self.mixture:
             raise UserError("data.corpus is empty: name the text to train on there, or with --corpus.")
-        return CorpusConfig(self.corpus, self.column, self.dataset, self.valid_percent)
+        return CorpusConfig(self.corpus, self.column, self.dataset, self.valid_percent, self.mixture)
 
 
 @dataclass(frozen=True)

@@ -35,11 +35,14 @@ from isoflop.training.plan import Plan
 from isoflop.training.precision import choose, set_precision
 from isoflop.training.processor import processor_settings
 from isoflop.training.record import RecordFacts, diverged_run, finished_run, write_tensorboard
+from isoflop.training.spikes import BadStep, BadSteps, BatchesKept
 from isoflop.training.text import read_text
 from isoflop.training.trainee import Trainee
 from isoflop.training.trunk import CURVE_POINTS, PROGRESS_SECONDS, Progress
 
 CHECKPOINT = ".train.ckpt"
+CHECKPOINTS = "checkpoints"
+"""What one process leaves on the way (a file), and what several do (a folder)."""
 NOT_OF_THE_RESULT = ("plan", "machine")
 """Sections of a plan that may change between two sittings."""
 
@@ -67,7 +70,7 @@ class Measured:
     """None for an objective that does not predict every token."""
 
 
-Event = Prepared | Progress | Measured | Run
+Event = Prepared | Progress | Measured | BadStep | Run
 
 
 def pretrain(plan: Plan, out: Path, *, threads: int = 1, device: str = "cpu") -> Iterator[Event]:
@@ -81,7 +84,7 @@ def pretrain(plan: Plan, out: Path, *, threads: int = 1, device: str = "cpu") ->
         raise UserError("There is no CUDA device here: leave out --device, or name cpu.")
     out = out.resolve()
     with alone(out, what="a training"):
-        settle(plan, out)
+        settle(plan, out, divided=False)
         if (out / "run.json").exists():
             yield read_run(out)
             return
@@ -89,8 +92,11 @@ def pretrain(plan: Plan, out: Path, *, threads: int = 1, device: str = "cpu") ->
             yield from OneProcess(plan, out, threads=threads, device=device).events(stop)
 
 
-def settle(plan: Plan, out: Path) -> None:
-    """Write the plan down; refuse a folder that holds another."""
+def settle(plan: Plan, out: Path, *, divided: bool) -> None:
+    """Refuse a folder that holds another training, or this one begun by one process and now divided, or the reverse."""
+    if (out / (CHECKPOINT if divided else CHECKPOINTS)).exists():
+        begun, go_on = ("one process", "without --nproc") if divided else ("several processes", "with --nproc")
+        raise UserError(f"{out} holds a training that {begun} began: go on {go_on}, or choose another --out.")
     path = out / "plan.json"
     settings: dict[str, Any] = json.loads(json.dumps(asdict(plan)))
     if not path.exists():
@@ -117,9 +123,11 @@ def _flat(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 class Training(ABC):
-    """Abstract: the course of a training, whatever holds the model. `writes`: this process leaves the files."""
+    """Abstract: the course of a training, whatever holds the model. `writes`: this process leaves the files;
+    `process`: its number among those that do the training, which draw dropout apart."""
 
     writes = True
+    process = 0
 
     @abstractmethod
     def build(self, device: str) -> Trainee:
@@ -167,12 +175,17 @@ class Training(ABC):
         )
         self.batches: Batches = self.objective.loader(source)
         if shape.dropout:
-            self.batches = SeededBatches(self.batches, plan.train.seed)
+            self.batches = SeededBatches(self.batches, plan.train.seed, self.process)
+        self.bad_steps = BadSteps(plan.train.on_bad_step, steps=plan.steps)
+        self.batches = BatchesKept(self.batches, self.bad_steps)
+        self.good: dict[str, Any] | None = None
+        """Under `roll_back`, the state to go back to."""
         count = max(2, plan.train.valid_tokens // shape.context)
         held_out = dataclasses.replace(source, tokens=self.text.valid, pairs=self.text.valid_pairs)
         self.valid = validation_of(self.objective, held_out, count=count)
         self.choice = choose(shape, plan.steps, batch=plan.batch, device=device)
         self.trainee = self.build(device)
+        self.trainee.minds_spikes = plan.train.on_bad_step != "stop"
         self.validation: list[tuple[int, float]] = []
         job = _job(plan, threads, device) | {"precision": asdict(self.choice)} | self.where()
         self.facts = RecordFacts(json.loads(json.dumps(job)), shape, self.text.data, _now())
@@ -186,12 +199,15 @@ class Training(ABC):
             write_json(self.out / "plan.json", asdict(plan))
         params = count_params(plan.shape).total
         yield Prepared(params, self.text.data.train_tokens, plan.steps, trainee.step, str(self.choice))
-        yield from self._steps(stop)
+        while trainee.step < plan.steps and trainee.failure is None:
+            yield from self._steps(stop)
         yield self._end()
         self.done()
 
     def _steps(self, stop: StopRequest) -> Iterator[Event]:
+        """Up to the end, or to a bad step and what is done about it."""
         trainee, plan = self.trainee, self.plan
+        self._keep_good()
         started, first, before = time.perf_counter(), trainee.step, trainee.seconds
         measure_at = {round(plan.steps * share / plan.train.evaluations) for share in range(1, plan.train.evaluations)}
         training = train_steps(
@@ -202,22 +218,55 @@ class Training(ABC):
             lr_factor=plan.schedule.factor,
             clip=plan.train.clip,
             accumulate=plan.train.accumulate,
+            accept=lambda step: trainee.refuses(step) is None,
         )
         for step in training:
             now = time.perf_counter()
             trainee.seconds = before + now - started
             trainee.follow(step, tokens=plan.train.batch_tokens, every=self.every)
-            if trainee.failure is not None:
+            if trainee.fault is not None:
+                yield self._meet(step)
                 return
+            self._keep_good()
             if trainee.step in measure_at:
                 yield self._measure()
             if now - self.told_at > PROGRESS_SECONDS or trainee.step == plan.steps:
                 self.told_at = now
                 yield self._progress(step, (trainee.step - first) * plan.train.batch_tokens / (now - started))
-            if self.due(stop, now):
+            if self.due(stop, now) and (stop.asked or self._is_good_step()):
                 self.saved_at = now
+                if not self._is_good_step():
+                    self._go_back()
                 self.keep()
                 stop.obey()
+
+    def _is_good_step(self) -> bool:
+        """Whether the state may be kept for a later sitting: under `roll_back` only where an uninterrupted run would
+        have one to go back to, else the two would go back to different ones."""
+        return self.bad_steps.policy != "roll_back" or self.trainee.step % self.bad_steps.every == 0
+
+    def _keep_good(self) -> None:
+        if self.bad_steps.policy == "roll_back" and self._is_good_step():
+            self.good = self.trainee.state()
+
+    def _go_back(self) -> None:
+        """To the last good state; the time that was spent stays spent."""
+        assert self.good is not None
+        seconds = self.trainee.seconds
+        self.trainee.load(self.good)
+        self.trainee.seconds = seconds
+        self.validation = [one for one in self.validation if one[0] <= self.trainee.step]
+
+    def _meet(self, step: Step) -> BadStep:
+        """Do what the plan says of a bad step; where it ends the run, the failure stands."""
+        trainee = self.trainee
+        assert trainee.fault is not None
+        event = self.bad_steps.meet(trainee.fault, step.index, good=self.good["step"] if self.good else step.index)
+        if event.done == "roll_back":
+            self._go_back()
+        elif event.done == "skip":
+            trainee.fault = trainee.failure = None
+        return event
 
     def _progress(self, step: Step, speed: float) -> Progress:
         return Progress(self.trainee.step, self.plan.steps, step.loss, speed)
@@ -246,6 +295,7 @@ class Training(ABC):
         else:
             reason = trainee.failure or "the validation loss is not finite"
             run = diverged_run(self.facts, name=self.out.name, steps=plan.steps, trainee=trainee, reason=reason)
+        run = dataclasses.replace(run, events=[asdict(one) for one in self.bad_steps.met])
         if self.writes:
             lines = [json.dumps({"step": step, "loss": loss}) + "\n" for step, loss in self.validation]
             write_text(self.out / "validation.jsonl", "".join(lines))
@@ -302,6 +352,7 @@ class OneProcess(Training):
         if state is not None:
             self.refuse_other_text(state["text"])
             self.trainee.load(state)
+            self.bad_steps.load(state["bad_steps"])
             self.validation = [(int(step), float(loss)) for step, loss in state["validation"]]
 
     def due(self, stop: StopRequest, now: float) -> bool:
@@ -310,8 +361,8 @@ class OneProcess(Training):
 
     def keep(self) -> None:
         """In one file."""
-        state = self.trainee.state() | {"validation": [list(one) for one in self.validation], "text": self.text.hash}
-        save_checkpoint(self.out / CHECKPOINT, state)
+        state = self.trainee.state() | {"bad_steps": self.bad_steps.state(), "text": self.text.hash}
+        save_checkpoint(self.out / CHECKPOINT, state | {"validation": [list(one) for one in self.validation]})
 
     def done(self) -> None:
         """The file goes."""
@@ -365,6 +416,7 @@ def _job(plan: Plan, threads: int, device: str) -> dict[str, Any]:
         "schedule": asdict(plan.schedule),
         "ema": train.ema,
         "accumulate": train.accumulate,
+        "on_bad_step": train.on_bad_step,
         "seed": train.seed,
         "data": asdict(plan.data),
         "threads": threads,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from dataclasses import astuple
 from typing import Any
 
@@ -13,16 +12,14 @@ from torch import nn
 from isoflop.runs import CurvePoint
 from isoflop.training.averaging import WeightAverage
 from isoflop.training.loop import Optimizer, Step
-
-SPIKE_NATS = 1.0
-"""A smoothed loss this far above its best is divergence: the run's final loss would say nothing of its size."""
-SMOOTHING = 0.95
+from isoflop.training.spikes import Fault, LossTrend, sentence
 
 
 class Trainee:
     """A model, its optimiser, the step it is at, its curve so far, and whether it failed (and why).
 
-    Where there is an `average` of the weights, it is kept up with them.
+    Where there is an `average` of the weights, it is kept up with them. With `minds_spikes` a spike of the loss is a
+    failure too, and such a step must not have been applied.
     """
 
     def __init__(self, model: nn.Module, optimizer: Optimizer, average: WeightAverage | None = None) -> None:
@@ -30,18 +27,26 @@ class Trainee:
         self.step = 0
         self.seconds = 0.0
         self.curve: list[CurvePoint] = []
-        self.smooth = self.best = math.inf
+        self.trend, self.minds_spikes = LossTrend(), False
+        self.fault: Fault | None = None
         self.failure: str | None = None
+
+    def refuses(self, step: Step) -> Fault | None:
+        """What is wrong with `step`, of which no note was taken yet: it is not to be applied."""
+        if not step.is_finite:
+            return "not finite"
+        return "spike" if self.minds_spikes and self.trend.is_spike(step.loss) else None
 
     def follow(self, step: Step, *, tokens: int, every: int) -> None:
         """Take note of a step that was just made, with `tokens` per step; every `every`-th step goes on the curve."""
-        if not step.is_finite:
-            self.failure = f"the training loss or its gradient was not finite at step {step.index}"
+        self.fault = self.refuses(step)
+        if self.fault is not None:
+            self.failure = sentence(self.fault, step.index)
             return
-        self.smooth = step.loss if self.step == 0 else SMOOTHING * self.smooth + (1 - SMOOTHING) * step.loss
-        self.best = min(self.best, self.smooth)
-        if self.smooth > self.best + SPIKE_NATS:
-            self.failure = f"the training loss rose by more than {SPIKE_NATS} nat per token at step {step.index}"
+        self.trend.take(step.loss)
+        if self.trend.has_diverged:
+            self.fault = "divergence"
+            self.failure = sentence(self.fault, step.index)
         self.step = step.index + 1
         if self.average is not None:
             self.average.update(self.step)
@@ -58,8 +63,7 @@ class Trainee:
             "step": self.step,
             "seconds": self.seconds,
             "curve": [list(astuple(point)) for point in self.curve],
-            "smooth": self.smooth,
-            "best": self.best,
+            "trend": self.trend.state(),
             "failure": self.failure,
             "rng": torch.get_rng_state(),
             "average": None if self.average is None else self.average.state(),
@@ -71,7 +75,8 @@ class Trainee:
         self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
         self.step, self.seconds = state["step"], state["seconds"]
         self.curve = [CurvePoint(*point) for point in state["curve"]]
-        self.smooth, self.best, self.failure = state["smooth"], state["best"], state["failure"]
+        self.fault, self.failure = None, state["failure"]
+        self.trend.load(state["trend"])
         torch.set_rng_state(state["rng"])
         if self.average is not None:
             self.average.load(state["average"])
