@@ -56,7 +56,7 @@ def test_one_command_fine_tunes_and_another_uses_it(isoflop: Isoflop, model: Pat
     assert done.returncode == 0, done.stderr
     assert "40 train, 40 test texts (column 'text'), 2 labels (column 'label'): 0, 1" in done.stdout
     assert "40 of the 40 texts of test are in train too" in done.stdout
-    assert "calibration error" in done.stdout
+    assert "ECE" in done.stdout
     told = isoflop("predict-text", out, "yes oh 3", "no 4")
     assert told.returncode == 0, told.stderr
     lines = [line.split("\t") for line in told.stdout.splitlines()]

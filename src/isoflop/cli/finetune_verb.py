@@ -104,7 +104,7 @@ def _say_what_was_read(split: Split) -> None:
 def _say_what_came_out(result: Result, out: Path) -> None:
     from isoflop.cli.tables import print_notes, print_table
 
-    head = ("", "accuracy", "precision", "recall", "F1 macro", "F1 micro", "calibration error")
+    head = ("", "accuracy", "precision", "recall", "F1 macro", "F1 micro", "ECE")
     rows = []
     for part, scores in result.scores.items():
         rows.append((part, *_figures(scores)))
@@ -118,7 +118,9 @@ def _say_what_came_out(result: Result, out: Path) -> None:
         confusion = [(name, *map(str, row)) for name, row in zip(names, scores.confusion, strict=True)]
         print_table("", (f"{part}: is \\ taken for", *names), confusion)
     floor = (f"The floor is {result.floor.description}.",) if result.floor else ()
-    print_notes((*result.warnings, *floor, "Precision and recall are means over labels (macro)."))
+    print_notes(
+        (*result.warnings, *floor, "Precision and recall are means over labels (macro); ECE is the calibration error.")
+    )
     for name in ("model", "metrics.json", "run.json"):
         print(f"  {out / name}")
 
