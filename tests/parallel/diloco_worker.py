@@ -96,10 +96,21 @@ def distance_from_one_process() -> float:
     return (numbers(model) - numbers(alone)).abs().max().item()
 
 
+class Loss(nn.Module):
+    """The mean loss, in a form that DDP takes."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, inputs: Tensor, targets: Tensor) -> Tensor:
+        return batch_loss(self.model, Batch(inputs, targets))
+
+
 def ddp() -> tuple[nn.Module, int]:
     """Data-parallel AdamW, and how many numbers it sent."""
     model, sent = a_model(), [0]
-    wrapped = DistributedDataParallel(model)
+    wrapped = DistributedDataParallel(Loss(model))
     count = sum(parameter.numel() for parameter in model.parameters())
     optimizer = torch.optim.AdamW(model.parameters(), RATE)
 
@@ -111,10 +122,7 @@ def ddp() -> tuple[nn.Module, int]:
     wrapped.register_comm_hook(None, hook)
     for step in range(STEPS):
         optimizer.zero_grad()
-        batch, (inputs, targets) = own(batch_at(step)), own(batch_at(step))[:2]
-        assert batch.documents is None
-        logits = wrapped(inputs)
-        torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten()).backward()
+        wrapped(*own(batch_at(step))[:2]).backward()
         optimizer.step()
     assert sent[0] == count * STEPS
     return model, sent[0]
