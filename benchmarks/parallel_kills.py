@@ -94,15 +94,19 @@ def killed_run(
     """Train with at most so many kills; returns their number, and how many checkpoints nobody went on from."""
     running = train(plan, out, environment)
     before: list[int] = []
+    killed_at = 0.0
     while len(before) < kills and running.poll() is None:
         wait_for_workers(running, 2)
-        time.sleep(draw.uniform(0.0, 12.0))
+        if draw.random() < 0.8:  # in the training itself; else anywhere, most likely while it starts
+            wait_for_training(running, out, since=killed_at)
+        time.sleep(draw.uniform(0.0, 4.0))
         workers = workers_of(running)
         if not workers or (out / "run.json").exists():
             continue
-        writing = bool(list((out / "checkpoints").glob(".step-*")))
+        writing = any(path.stat().st_mtime > killed_at for path in (out / "checkpoints").glob(".step-*"))
         before.append(newest(out))
         os.kill(draw.choice(workers), signal.SIGKILL)
+        killed_at = time.time()
         print(f"kill {len(before)}: newest complete checkpoint step-{before[-1]}" + ", writing" * writing, flush=True)
         while set(workers) & set(workers_of(running)):
             time.sleep(0.05)
@@ -130,6 +134,13 @@ def workers_of(launcher: subprocess.Popen[str]) -> list[int]:
 def wait_for_workers(launcher: subprocess.Popen[str], count: int) -> None:
     """Until so many are there, or the launcher has ended."""
     while launcher.poll() is None and len(workers_of(launcher)) < count:
+        time.sleep(0.05)
+
+
+def wait_for_training(launcher: subprocess.Popen[str], out: Path, *, since: float) -> None:
+    """Until the processes started after `since` train: at first they write the plan down again."""
+    plan = out / "plan.json"
+    while launcher.poll() is None and not (plan.exists() and plan.stat().st_mtime > since):
         time.sleep(0.05)
 
 

@@ -58,12 +58,27 @@ def _refuse_unknown(kind: Any, content: dict[str, Any], source: str, prefix: str
             raise UserError(f"{source}: unknown key {prefix}{key}; {hint}")
         section = known[key]
         if section is not None:
+            listed = _is_list(hints[key])
+            if listed and isinstance(value, list) and all(isinstance(one, dict) for one in value):
+                for one in value:
+                    _refuse_unknown(section, one, source, f"{prefix}{key}.")
+                continue
+            if listed:
+                raise UserError(f"{source}: {prefix}{key} is a list of sections: write [[{prefix}{key}]] for each.")
             if not isinstance(value, dict):
                 raise UserError(f"{source}: {key} is a section: write [{key}] and its keys below it.")
             _refuse_unknown(section, value, source, f"{prefix}{key}.")
 
 
 def _section(hint: Any) -> Any:
-    """The dataclass that a field holds, or None; `X | None` holds an X."""
-    kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    """The dataclass that a field holds, or None; `X | None` holds an X, and so does `tuple[X, ...]`."""
+    kinds = [typing.get_args(kind)[0] if typing.get_origin(kind) is tuple else kind for kind in _kinds(hint)]
     return next((kind for kind in kinds if dataclasses.is_dataclass(kind)), None)
+
+
+def _is_list(hint: Any) -> bool:
+    return any(typing.get_origin(kind) is tuple for kind in _kinds(hint))
+
+
+def _kinds(hint: Any) -> tuple[Any, ...]:
+    return typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)

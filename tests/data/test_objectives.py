@@ -10,7 +10,8 @@ import torch
 from tokenizers import Tokenizer
 
 from isoflop.data import OBJECTIVES, Source, TokenizerConfig, Vocabulary, objective, validation_of, with_special_tokens
-from isoflop.data.tokens import END_OF_DOCUMENT, train_tokenizer
+from isoflop.data.shards import END_OF_DOCUMENT
+from isoflop.data.tokens import train_tokenizer
 from isoflop.errors import UserError
 from isoflop.models import IGNORED, Batch
 from isoflop.shapes import ModelShape

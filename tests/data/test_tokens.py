@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from isoflop.data import CausalBatches, CorpusConfig, TokenizerConfig, load_tokens, prepare_tokens, validation_batch
-from isoflop.data.tokens import CHUNK_CHARACTERS, END_OF_DOCUMENT
+from isoflop.data.shards import END_OF_DOCUMENT
+from isoflop.data.spool import PIECE_CHARACTERS
 from isoflop.errors import UserError
 
 
@@ -18,7 +19,7 @@ def corpus(tmp_path: Path) -> CorpusConfig:
     folder.mkdir()
     for number in range(20):
         (folder / f"{number}.txt").write_text(
-            f"Grüße, 世界, number {number}! " * (5 * CHUNK_CHARACTERS // 100 if number == 3 else 9)
+            f"Grüße, 世界, number {number}! " * (5 * PIECE_CHARACTERS // 100 if number == 3 else 9)
         )
     return CorpusConfig(paths=(str(folder),), valid_percent=25)
 

@@ -91,6 +91,12 @@ LAYOUTS = (
     Layout("CP 2 × TP 2 × FSDP2 2", Mesh(context=2, tensor=2, shard=2)),
     Layout("PP 2, interleaved × HSDP 2×2", Mesh(2, 2, pipeline=2), Method(micro_batches=2, schedule="interleaved")),
 )
+COMPILED = (
+    Layout("FSDP2 2, compiled", Mesh(shard=2), Method(compile=True)),
+    Layout("TP+SP 2, compiled", Mesh(tensor=2), Method(compile=True)),
+    Layout("DDP 2, compiled, recomputed", Mesh(replicate=2), Method(compile=True, recompute="full")),
+)
+"""Compiling takes a minute each."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from isoflop.parallel import Parallelized, make_groups, parallelize, processes, weights_on_meta
-from parallel.layouts import BATCH, LAYOUTS, STEPS, Layout, Outcome, RandomBatches, a_model, train
+from parallel.layouts import BATCH, COMPILED, LAYOUTS, STEPS, Layout, Outcome, RandomBatches, a_model, train
 from parallel.resuming import RESUMING, SAVING, resume, save
 
 LONGEST_SECONDS = 100
@@ -48,11 +48,12 @@ def main(folder: Path, kind: str) -> None:
     """Train the layouts of this world's size, then those that go on from what four processes saved."""
     results: dict[str, Outcome] = {}
     continued: dict[str, list[float]] = {}
-    with processes(timeout_seconds=90) as world:
-        for layout in (layout for layout in LAYOUTS if layout.mesh.world == world and kind != "resume"):
-            faulthandler.dump_traceback_later(LONGEST_SECONDS, exit=True)
-            results[layout.name] = divided(layout)
-        if kind != "train":
+    with processes(timeout_seconds=600 if kind == "compiled" else 90) as world:
+        for layout in COMPILED if kind == "compiled" else LAYOUTS:
+            if layout.mesh.world == world:
+                faulthandler.dump_traceback_later(LONGEST_SECONDS * (1 + 4 * layout.method.compile), exit=True)
+                results[layout.name] = divided(layout)
+        if kind == "all":
             if world == SAVING.mesh.world:
                 continued[SAVING.name] = save(folder)
             for layout in RESUMING[world]:

@@ -12,8 +12,9 @@ import isoflop as iso
 from isoflop.cli.app import app
 from isoflop.errors import UserError
 from isoflop.laws.catalogue import ENTRIES
+from isoflop.laws.lookup import law_of
 from isoflop.planning.allocation import allocate
-from isoflop.planning.basis import basis_of
+from isoflop.planning.basis import Basis, basis_of
 from isoflop.runs import Runs
 
 FLOPS = 1e21
@@ -87,3 +88,11 @@ def test_a_formula_with_a_teacher_is_planned_on_with_the_teacher_given(tmp_path)
     assert good["loss"]["low"] < good["loss"]["value"] < good["loss"]["high"]
     without = planned()
     assert without.exit_code != 0
+
+
+@pytest.mark.parametrize("fixed", [{}, {"teacher_loss": 2.0, "supervised_loss": 2.5}])
+def test_the_distillation_law_says_what_to_do_about_its_moving_column(fixed) -> None:
+    entry = ENTRIES["distillation"]
+    basis = Basis(law_of(entry), {one.name: 1.0 for one in entry.parameters}, "distilled", fixed=fixed)
+    with pytest.raises(UserError, match=r"supervised_loss, which changes with size and data.*written out in N and D"):
+        allocate(basis, flops=1e20)

@@ -175,3 +175,8 @@ def test_where_every_rate_is_extrapolated_the_smallest_comes_first_and_the_text_
     found = [one.value for one in made.hyperparameters if one.name == "learning_rate"]
     assert found == sorted(found)
     assert "outside of the range it was fitted on: C 1e+17 to 2e+19" in plan_text(made)
+
+
+def test_a_loss_above_guessing_is_not_to_be_believed_and_says_so() -> None:
+    assert any("alike" in note for note in plan(LAW, flops=3e10, gpus="2xcpu").allocation.notes)
+    assert not plan(LAW, flops=1e19, gpus="8xh100").allocation.notes

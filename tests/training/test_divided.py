@@ -21,7 +21,8 @@ from isoflop.models import load_model
 from isoflop.parallel import Mesh, Method
 from isoflop.planning.layout import Layout
 from isoflop.runs import read_curve, read_run
-from isoflop.training import Plan, layout_of, read_plan
+from isoflop.training import Plan, layout_of, pretrain, read_plan
+from isoflop.training.pretraining import settle
 
 PLAN = """
 schema = 1
@@ -121,6 +122,18 @@ def test_a_mistake_is_one_sentence_before_anything_starts(
     done = isoflop("train", plan, "--out", tmp_path / "out", "--nproc", "3")
     assert done.returncode == 2
     assert done.stderr.strip() == "isoflop: The mesh tensor 2 needs 2 processes, but 3 were started."
+
+
+def test_what_several_processes_began_one_does_not_begin_anew_and_the_other_way_round(
+    plan: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "several" / "checkpoints").mkdir(parents=True)
+    with pytest.raises(UserError, match="several processes began: go on with --nproc"):
+        list(pretrain(read_plan(plan), tmp_path / "several"))
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one" / ".train.ckpt").touch()
+    with pytest.raises(UserError, match="one process began: go on without --nproc"):
+        settle(read_plan(plan), tmp_path / "one", divided=True)
 
 
 def test_a_plan_says_its_mesh(plan: Path) -> None:

@@ -1,10 +1,11 @@
 """Corpora, tokenizers, token shards and batches. Knows of models only the `Batch` that they read."""
 
 from isoflop.data.batches import CausalBatches, PrefixBatches, validation_batch
-from isoflop.data.corpus import CorpusConfig, read_corpus
+from isoflop.data.corpus import CorpusConfig, MixturePart, read_corpus
 from isoflop.data.masking import MaskedBatches, Masking
 from isoflop.data.objectives import OBJECTIVES, Objective, Source, objective, validation_of
 from isoflop.data.sentence_pairs import SentencePairBatches
+from isoflop.data.shards import Origin
 from isoflop.data.spans import SpanBatches, SpanCorruption
 from isoflop.data.special_tokens import Vocabulary, with_special_tokens
 from isoflop.data.tokens import TokenData, TokenizerConfig, cache_folder, load_tokens, prepare_tokens
@@ -16,7 +17,9 @@ __all__ = [
     "CorpusConfig",
     "MaskedBatches",
     "Masking",
+    "MixturePart",
     "Objective",
+    "Origin",
     "PairBatches",
     "PrefixBatches",
     "SentencePairBatches",

@@ -6,38 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from isoflop.data.order import GoldenOrder, step_generator
+from isoflop.data.mixture import Flat, MixedTokens, Rows, Tokens, Windows, parts_of
+from isoflop.data.order import largest_remainder, step_generator
 from isoflop.errors import UserError
 from isoflop.models import IGNORED, Batch
-
-Tokens = NDArray[np.unsignedinteger]
-Rows = NDArray[np.int64]
-
-
-class Windows:
-    """Equal stretches of `length` tokens, side by side over the whole text, each read with `beyond` tokens more."""
-
-    def __init__(self, tokens: Tokens, length: int, *, batch: int, seed: int, beyond: int = 0) -> None:
-        count = (len(tokens) - beyond) // length if length > 0 else 0
-        if count < batch:
-            raise UserError(
-                f"The text has {len(tokens)} tokens, less than one batch of {batch} sequences of {length}: use more "
-                "text, a smaller batch or a shorter context."
-            )
-        self.tokens, self.length, self.beyond = tokens, length, beyond
-        self.order = GoldenOrder(count, batch, seed)
-
-    def starts(self, step: int) -> list[int]:
-        """Where in the text the sequences of `step` begin."""
-        return [index * self.length for index in self.order.at(step)]
-
-    def rows(self, step: int) -> Rows:
-        """The sequences of `step` (batch, length + beyond)."""
-        size = self.length + self.beyond
-        return np.stack([self.tokens[start : start + size] for start in self.starts(step)]).astype(np.int64)
 
 
 @dataclass
@@ -59,6 +33,10 @@ class CausalBatches:
     def __post_init__(self) -> None:
         self._windows = Windows(self.tokens, self.context, batch=self.batch, seed=self.seed, beyond=1)
         self.sequences = self._windows.order.count
+
+    def starts(self, step: int) -> list[int]:
+        """Where in the training text each row of `step` begins: `TokenData.origin` says what stands there."""
+        return self._windows.starts(step)
 
     def at(self, step: int) -> Batch:
         """Inputs and targets (batch, context) of `step`, counted from 0."""
@@ -110,14 +88,26 @@ def documents_in(inputs_BT: Tensor, end: int) -> Tensor:
 def validation_batch(tokens: Tokens, *, context: int, count: int) -> Batch:
     """`count` sequences of `context` tokens and their successors, or all where there are fewer.
 
-    They lie spread evenly over the validation text. Raises `UserError` where the text holds not even one.
+    They lie spread evenly over the validation text. Of a mixture each part has its share of them, and there are fewer
+    where a part holds too few for that. Raises `UserError` where a text holds not even one.
     """
-    windows = (len(tokens) - 1) // context
-    if windows < 1:
+    parts = parts_of(tokens)
+    windows = [(len(part) - 1) // context for part in parts]
+    if min(windows) < 1:
+        short = windows.index(min(windows))
+        of_part = f" of {tokens.names[short]!r}" if isinstance(tokens, MixedTokens) else ""
         raise UserError(
-            f"The validation text has {len(tokens)} tokens, less than one sequence of {context}: "
+            f"The validation text{of_part} has {len(parts[short])} tokens, less than one sequence of {context}: "
             "use more text, a larger corpus.valid_percent or a shorter context."
         )
+    counts = [min(windows[0], count)]
+    if isinstance(tokens, MixedTokens):
+        most = min(int(number / share) for number, share in zip(windows, tokens.shares, strict=True))
+        counts = [max(1, one) for one in largest_remainder(tokens.shares, max(1, min(count, most)))]
+    rows = [_evenly(*one, context=context) for one in zip(parts, windows, counts, strict=True)]
+    return shifted(torch.from_numpy(np.concatenate(rows)))
+
+
+def _evenly(tokens: Flat, windows: int, count: int, *, context: int) -> Rows:
     chosen = np.unique(np.linspace(0, windows - 1, min(count, windows)).round().astype(np.int64))
-    rows = np.stack([tokens[i * context : i * context + context + 1] for i in chosen])
-    return shifted(torch.from_numpy(rows.astype(np.int64)))
+    return np.stack([tokens[i * context : i * context + context + 1] for i in chosen]).astype(np.int64)

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from isoflop.data.batches import Rows, Tokens, Windows, documents_in
+from isoflop.data.batches import documents_in
+from isoflop.data.mixture import Rows, Tokens, Windows
 from isoflop.data.order import step_generator
 from isoflop.data.special_tokens import CLS, MASK, SEP, Vocabulary
 from isoflop.errors import UserError

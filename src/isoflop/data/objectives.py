@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from isoflop.data.batches import CausalBatches, PrefixBatches, Tokens, documents_in, validation_batch
+from isoflop.data.batches import CausalBatches, PrefixBatches, documents_in, validation_batch
 from isoflop.data.masking import MaskedBatches, Masking
+from isoflop.data.mixture import Tokens
 from isoflop.data.sentence_pairs import SentencePairBatches
 from isoflop.data.spans import SpanBatches, SpanCorruption
 from isoflop.data.special_tokens import BERT_TOKENS, PAD, Vocabulary, sentinels

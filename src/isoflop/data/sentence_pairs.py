@@ -8,8 +8,8 @@ from typing import Literal
 import numpy as np
 import torch
 
-from isoflop.data.batches import Rows, Tokens
 from isoflop.data.masking import Masking
+from isoflop.data.mixture import Flat, MixedTokens, Rows, Tokens
 from isoflop.data.order import GoldenOrder, step_generator
 from isoflop.data.special_tokens import CLS, PAD, SEP, Vocabulary
 from isoflop.errors import UserError
@@ -41,7 +41,10 @@ class SentencePairBatches:
         self.room = self.context - 3
         if self.room < 2:
             raise UserError(f"Pairs of sentences need a context of at least 5 tokens, not {self.context}.")
-        ends = np.flatnonzero(self.tokens == self.vocabulary.end)
+        if isinstance(self.tokens, MixedTokens):
+            raise UserError("Pairs of sentences are not drawn from a mixture: train on one corpus, or choose 'masked'.")
+        self._text: Flat = self.tokens
+        ends = np.flatnonzero(self._text == self.vocabulary.end)
         starts = np.concatenate(([0], ends + 1))
         stops = np.concatenate((ends, [len(self.tokens)]))
         long_enough = stops - starts >= 2
@@ -90,7 +93,7 @@ class SentencePairBatches:
     def _stretch(self, document: int, offset: int, wanted: int) -> Rows:
         """`wanted` tokens of a document from `offset` on, or its last ones, or the whole of it where it is shorter."""
         begin = max(0, min(offset, self._length(document) - wanted)) + int(self._starts[document])
-        return self.tokens[begin : min(begin + wanted, int(self._stops[document]))].astype(np.int64)
+        return self._text[begin : min(begin + wanted, int(self._stops[document]))].astype(np.int64)
 
     def _length(self, document: int) -> int:
         return int(self._stops[document] - self._starts[document])

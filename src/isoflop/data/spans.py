@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from isoflop.data.batches import Rows, Tokens, Windows
+from isoflop.data.mixture import Rows, Tokens, Windows
 from isoflop.data.order import step_generator
 from isoflop.data.special_tokens import PAD, Vocabulary
 from isoflop.errors import UserError

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import AddedToken, Tokenizer
 
-from isoflop.data.tokens import END_OF_DOCUMENT
+from isoflop.data.shards import END_OF_DOCUMENT
 from isoflop.errors import UserError
 
 PAD, CLS, SEP, MASK = "[PAD]", "[CLS]", "[SEP]", "[MASK]"

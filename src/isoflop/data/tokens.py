@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from isoflop.data.corpus import CorpusConfig, Document, Split, read_corpus
+from isoflop.data.corpus import CorpusConfig, Side, Split, read_corpus
+from isoflop.data.mixture import Flat, MixedTokens, PartUse, Tokens, uses
+from isoflop.data.shards import END_OF_DOCUMENT, Origin, SideName, clean, find_origin, token_dtype, write_shard
 from isoflop.errors import UserError
-from isoflop.files import atomic_write, write_json, write_text
+from isoflop.files import write_json, write_text
 
-END_OF_DOCUMENT = "<|endoftext|>"
 SMALLEST_VOCAB = 257
-CHUNK_CHARACTERS = 65_536
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,16 @@ class TokenizerConfig:
 
 
 @dataclass(frozen=True)
+class PartTokens:
+    """A part of a mixture in the shards: its name, its share, its tokens on either side."""
+
+    name: str
+    share: float
+    train_tokens: int
+    valid_tokens: int
+
+
+@dataclass(frozen=True)
 class TokenData:
     """A tokenised corpus on disk, `train.bin` and `valid.bin` (little-endian unsigned), and what is known of it."""
 
@@ -54,23 +64,44 @@ class TokenData:
     tokenizer_hash: str
     replaced: int
     damaged_documents: int
+    parts: tuple[PartTokens, ...] = ()
+    """Of a mixture, whose shards hold them one after the other."""
 
-    def train(self) -> NDArray[np.unsignedinteger]:
-        return self._open("train.bin")
+    @property
+    def fresh_tokens(self) -> int:
+        """How many tokens a run can be of before any of them comes again: before the first part begins anew."""
+        return min((int(part.train_tokens / part.share) for part in self.parts), default=self.train_tokens)
 
-    def valid(self) -> NDArray[np.unsignedinteger]:
-        return self._open("valid.bin")
+    def train(self) -> Tokens:
+        return self._divided(self.shard("train"), [part.train_tokens for part in self.parts])
+
+    def valid(self) -> Tokens:
+        return self._divided(self.shard("valid"), [part.valid_tokens for part in self.parts])
+
+    def shard(self, side: SideName) -> Flat:
+        """All tokens of a side, of whatever parts."""
+        return np.memmap(self.folder / f"{side}.bin", dtype=token_dtype(self.vocab), mode="r")
+
+    def uses(self, *, sequences: int, context: int) -> list[PartUse]:
+        """What a run of `sequences` sequences of `context` tokens sees of each part, or of the whole."""
+        parts = [(part.name, part.share, part.train_tokens) for part in self.parts]
+        return uses(parts or [("", 1.0, self.train_tokens)], sequences=sequences, context=context)
 
     def tokenizer(self) -> Tokenizer:
         return Tokenizer.from_file(str(self.folder / "tokenizer.json"))
 
-    def _open(self, name: str) -> NDArray[np.unsignedinteger]:
-        return np.memmap(self.folder / name, dtype=token_dtype(self.vocab), mode="r")
+    def origin(self, side: SideName, position: int) -> Origin:
+        """The document that token `position` of a side's shard comes from. Raises `UserError` beyond its end."""
+        total = self.train_tokens if side == "train" else self.valid_tokens
+        if not 0 <= position < total:
+            raise UserError(f"The {side} side has tokens 0 to {total - 1:,}: there is none at {position:,}.")
+        return find_origin(self.folder, side, position)
 
-
-def token_dtype(vocab: int) -> np.dtype[np.unsignedinteger]:
-    """The smallest unsigned type that holds every token."""
-    return np.dtype("<u2") if vocab <= 2**16 else np.dtype("<u4")
+    def _divided(self, tokens: Flat, sizes: list[int]) -> Tokens:
+        if not sizes:
+            return tokens
+        names, shares = (tuple(getattr(part, field) for part in self.parts) for field in ("name", "share"))
+        return MixedTokens(tokens, tuple(np.cumsum(sizes).tolist()), shares, names)
 
 
 def cache_folder() -> Path:
@@ -84,40 +115,96 @@ def prepare_tokens(corpus: CorpusConfig, tokenizer: TokenizerConfig, *, cache: P
     The cache key is the hash of the text itself and of the tokenizer's settings, so changed text is never mistaken
     for the old. Raises `UserError` for an empty or unreadable corpus or a full disk.
     """
-    return prepare_split(read_corpus(corpus), tokenizer, cache=cache)
+    splits = [read_corpus(part, folder=cache) for part in corpus.parts()]
+    if not corpus.mixture:
+        return prepare_split(splits[0], tokenizer, cache=cache)
+    total = sum(part.weight for part in corpus.mixture)
+    portions = [
+        Portion(part.name, part.weight / total, split) for part, split in zip(corpus.mixture, splits, strict=True)
+    ]
+    key = json.dumps([[portion.share, portion.split.content_hash] for portion in portions])
+    return _prepare(portions, hashlib.sha256(key.encode()).hexdigest()[:16], tokenizer, cache=cache)
 
 
 def prepare_split(split: Split, tokenizer: TokenizerConfig, *, cache: Path) -> tuple[TokenData, bool]:
     """The same for documents that are already read and split."""
-    settings = json.dumps([FORMAT, split.content_hash, tokenizer.vocab, tokenizer.train_bytes])
+    return _prepare([Portion("", 1.0, split)], split.content_hash, tokenizer, cache=cache)
+
+
+@dataclass(frozen=True)
+class Portion:
+    """A part of a mixture that was read: its name, its share of what is trained on, its documents."""
+
+    name: str
+    share: float
+    split: Split
+
+
+def _prepare(
+    portions: list[Portion], corpus_hash: str, tokenizer: TokenizerConfig, *, cache: Path
+) -> tuple[TokenData, bool]:
+    settings = json.dumps([FORMAT, corpus_hash, tokenizer.vocab, tokenizer.train_bytes])
     folder = cache / hashlib.sha256(settings.encode()).hexdigest()[:16]
     if (folder / "tokens.json").exists():
         return load_tokens(folder), True
-    bpe = train_tokenizer(_text(split.train), tokenizer)
+    bpe = train_tokenizer(_training_pieces(portions, tokenizer.train_bytes), tokenizer)
     serialised = bpe.to_str()
     write_text(folder / "tokenizer.json", serialised)
-    train_tokens, _ = _write_shard(folder / "train.bin", split.train, bpe)
-    valid_tokens, valid_bytes = _write_shard(folder / "valid.bin", split.valid, bpe)
+    train = write_shard(folder, "train", [portion.split.train for portion in portions], bpe)
+    valid = write_shard(folder, "valid", [portion.split.valid for portion in portions], bpe)
+    parts = [
+        PartTokens(portion.name, portion.share, *sizes)
+        for portion, *sizes in zip(portions, (n for n, _ in train), (n for n, _ in valid), strict=True)
+    ]
     record = {
         "vocab": bpe.get_vocab_size(),
-        "train_tokens": train_tokens,
-        "valid_tokens": valid_tokens,
-        "tokens_per_byte": valid_tokens / valid_bytes,
-        "corpus_hash": split.content_hash,
+        "train_tokens": sum(part.train_tokens for part in parts),
+        "valid_tokens": sum(part.valid_tokens for part in parts),
+        "tokens_per_byte": _tokens_per_byte(portions, valid),
+        "corpus_hash": corpus_hash,
         "tokenizer_hash": hashlib.sha256(serialised.encode()).hexdigest()[:16],
-        "replaced": split.replaced,
-        "damaged_documents": split.damaged_documents,
+        "replaced": sum(portion.split.replaced for portion in portions),
+        "damaged_documents": sum(portion.split.damaged_documents for portion in portions),
+        "parts": [asdict(part) for part in parts] if len(parts) > 1 else [],
     }
     write_json(folder / "tokens.json", record)
     return load_tokens(folder), False
 
 
+def _tokens_per_byte(portions: list[Portion], valid: list[tuple[int, int]]) -> float:
+    """Of the validation text; of a mixture, where each part has its share of the tokens."""
+    if len(valid) == 1:
+        return valid[0][0] / valid[0][1]
+    return 1 / sum(portion.share * size / count for portion, (count, size) in zip(portions, valid, strict=True))
+
+
+def _training_pieces(portions: list[Portion], limit: int) -> Iterator[str]:
+    """Text for the tokenizer, of each part by its share."""
+    for portion in portions:
+        yield from _first(_spread_pieces(portion.split.train), math.ceil(limit * portion.share))
+
+
+def tokens_of(folder: Path) -> Path:
+    """The folder of tokens that a run's folder names in its record, or `folder` where it holds tokens itself.
+
+    Raises `UserError` where it is neither.
+    """
+    if (folder / "tokens.json").exists():
+        return folder
+    try:
+        return Path(json.loads((folder / "run.json").read_text(encoding="utf-8"))["config"]["tokens"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{folder} is no folder of tokens, and has no run.json that names one.") from error
+
+
 def load_tokens(folder: Path) -> TokenData:
     """Open a folder that `prepare_tokens` wrote. Raises `UserError` where it is damaged."""
     try:
-        data = TokenData(folder=folder, **json.loads((folder / "tokens.json").read_text(encoding="utf-8")))
+        record = json.loads((folder / "tokens.json").read_text(encoding="utf-8"))
+        parts = tuple(PartTokens(**part) for part in record.pop("parts"))
+        data = TokenData(folder=folder, parts=parts, **record)
         sizes = (len(data.train()), len(data.valid()))
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, KeyError) as error:
         raise UserError(f"The token cache {folder} is damaged ({error}): delete it and run again.") from error
     if sizes != (data.train_tokens, data.valid_tokens):
         raise UserError(f"The token cache {folder} is damaged (a shard has the wrong length): delete it and run again.")
@@ -125,7 +212,7 @@ def load_tokens(folder: Path) -> TokenData:
 
 
 def train_tokenizer(pieces: Iterator[str], config: TokenizerConfig) -> Tokenizer:
-    """Train a byte-level BPE (Radford et al. 2019) on the first `config.train_bytes` of `pieces`."""
+    """Train a byte-level BPE (Radford et al. 2019) on `pieces`."""
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()
@@ -135,7 +222,7 @@ def train_tokenizer(pieces: Iterator[str], config: TokenizerConfig) -> Tokenizer
         special_tokens=[END_OF_DOCUMENT],
         show_progress=False,
     )
-    bpe.train_from_iterator(_first(pieces, config.train_bytes), trainer)
+    bpe.train_from_iterator(pieces, trainer)
     return bpe
 
 
@@ -148,40 +235,18 @@ def _first(pieces: Iterator[str], limit: int) -> Iterator[str]:
         yield piece
 
 
-def _text(documents: Sequence[Document]) -> Iterator[str]:
+def _spread_pieces(side: Side) -> Iterator[str]:
     """Pieces of the documents, taken evenly from all of them so that a part of the text stands for the whole."""
-    chunks = [piece for document in documents for piece in _pieces(document.text)]
-    stride = max(1, round(len(chunks) * 0.618))
-    while np.gcd(stride, len(chunks)) != 1:
+    entries, last = side.spool.entries, len(side.spool.starts)
+    first = entries["piece"][side.numbers].astype(np.int64)
+    after = side.numbers + 1
+    until = np.where(after < len(entries), entries["piece"][after % len(entries)], last).astype(np.int64)
+    before = np.cumsum(until - first) - (until - first)
+    count = int((until - first).sum())
+    stride = max(1, round(count * 0.618))
+    while np.gcd(stride, count) != 1:
         stride += 1
-    return (chunks[(i * stride) % len(chunks)] for i in range(len(chunks)))
-
-
-def _pieces(text: str) -> Iterator[str]:
-    for start in range(0, len(text), CHUNK_CHARACTERS):
-        yield text[start : start + CHUNK_CHARACTERS].encode("utf-8", "replace").decode()
-
-
-def _write_shard(path: Path, documents: Sequence[Document], bpe: Tokenizer) -> tuple[int, int]:
-    """Write the documents' tokens, an end mark after each; returns the numbers of tokens and of bytes of text."""
-    end = bpe.token_to_id(END_OF_DOCUMENT)
-    dtype = token_dtype(bpe.get_vocab_size())
-    n_tokens = n_bytes = 0
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
-    with atomic_write(path) as handle:
-        for start in range(0, len(documents), 64):
-            batch = [
-                (piece, last) for document in documents[start : start + 64] for piece, last in _marked(document.text)
-            ]
-            for encoded, (piece, last) in zip(bpe.encode_batch([piece for piece, _ in batch]), batch, strict=True):
-                ids = np.asarray(encoded.ids + [end] * last, dtype=dtype)
-                handle.write(ids.tobytes())
-                n_tokens += len(ids)
-                n_bytes += len(piece.encode())
-    return n_tokens, n_bytes
-
-
-def _marked(text: str) -> Iterator[tuple[str, bool]]:
-    pieces = list(_pieces(text))
-    for number, piece in enumerate(pieces, start=1):
-        yield piece, number == len(pieces)
+    for place in range(count):
+        wanted = (place * stride) % count
+        document = int(np.searchsorted(before, wanted, side="right")) - 1
+        yield clean(side.spool.piece(int(first[document]) + wanted - int(before[document])))

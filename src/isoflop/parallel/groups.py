@@ -11,6 +11,8 @@ from datetime import timedelta
 import torch
 import torch.distributed as dist
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 
 from isoflop.parallel.mesh import Mesh, check_world
 
@@ -80,11 +82,11 @@ def processes(*, device: str = "cpu", timeout_seconds: float = 600.0) -> Iterato
         torch.set_num_threads(1)
     backend = "cpu:gloo,cuda:nccl" if device.startswith("cuda") else "gloo"
     timeout = timedelta(seconds=timeout_seconds)
-    store, rank, world = next(dist.rendezvous("env://", timeout=timeout))
+    store, rank, world = next(rendezvous("env://", timeout=timeout))
     if os.environ.get("GROUP_WORLD_SIZE", "1") == "1":
         # The launcher's store outlives a restart, and in it the addresses of processes that are dead: with them the new
         # ones wait for each other for ever. Of several launchers the counts may differ; they start a store anew.
-        store = dist.PrefixStore(f"restart-{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+        store = PrefixStore(f"restart-{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
     dist.init_process_group(backend, store=store, rank=rank, world_size=world, timeout=timeout)
     try:
         yield dist.get_world_size()

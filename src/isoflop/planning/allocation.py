@@ -30,7 +30,7 @@ from isoflop.planning.optimum import (
     flat_bottom,
 )
 
-LEAST_FLOPS = 1e10
+LEAST_FLOPS = 3e10
 """Below this the best model of the published laws is smaller than the table of the smallest vocabulary."""
 
 
@@ -247,7 +247,7 @@ def _check(**asked: float | None) -> None:
     if "flops" in given and given["flops"] < LEAST_FLOPS:
         raise UserError(
             f"{given['flops']:.3g} FLOPs are below any sensible model: the least that a law is worth planning on is "
-            f"{LEAST_FLOPS:.0e}, a tenth of a second of one processor core."
+            f"{LEAST_FLOPS:.0e}, a second of one processor core."
         )
 
 

@@ -28,6 +28,8 @@ TRAIN = 6.0
 """FLOPs per parameter and token of training, forward and backward (Kaplan et al. 2020, section 2.1)."""
 LESS_IS_BETTER = ("loss", "L", "error")
 """What a law's target must be to be planned on."""
+MOVING = ("supervised_loss",)
+"""Columns that are functions of size and data themselves (the distillation law's)."""
 BEYOND = 1e60
 """So many parameters and tokens that only a law's floor is left."""
 
@@ -119,6 +121,13 @@ def basis_of(source: Fit | Basis | str | Path, *, fixed: Mapping[str, Any] | Non
             )
         _refuse_what_is_no_loss(source, find(source.partition(":")[0].strip()).target.name)
         basis = Basis(law, values, source, fixed=fixed or {})
+    moving = [name for name in MOVING if name in basis.law.variables]
+    if moving:
+        raise UserError(
+            f"{basis.name} reads {moving[0]}, which changes with size and data, so no one value of it can be planned "
+            f"on: fit a formula that has it written out in {basis.size} and {basis.data}, such as (E + A/N**alpha + "
+            "B/D**beta) with the numbers of your supervised fit."
+        )
     known = {basis.size, basis.data, basis.unique, *COMPUTE_NAMES, *basis.fixed}
     missing = [name for name in basis.law.variables if name not in known]
     if missing:

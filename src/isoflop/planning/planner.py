@@ -154,7 +154,7 @@ class _Wanted:
         return Plan(
             source=self.basis.name,
             status=(*self.basis.status, *allocation.status),
-            allocation=allocation,
+            allocation=_doubted(allocation, shape),
             shape=shape,
             convention=self.convention,
             hyperparameters=suggested,
@@ -220,7 +220,7 @@ class _Wanted:
         tokens = allocation.tokens.value
         return replace(
             made,
-            allocation=allocation,
+            allocation=_doubted(allocation, made.shape),
             status=(*self.basis.status, *allocation.status),
             hyperparameters=self._suggested(made.shape, allocation),
             downstream=self._downstream(allocation),
@@ -233,6 +233,18 @@ class _Wanted:
 
     def _downstream(self, allocation: Allocation) -> Downstream | None:
         return None if self.task is None else downstream(self.task, self.basis, allocation, level=self.level)
+
+
+def _doubted(allocation: Allocation, shape: ModelShape) -> Allocation:
+    """With a note where the law predicts more than a model that guesses every entry alike would measure."""
+    even = math.log(shape.vocab)
+    if allocation.loss.value <= even:
+        return allocation
+    note = (
+        f"Guessing each of {shape.vocab:,} entries alike has a loss of {even:.2f} nats, below what the law predicts: "
+        "so far below its runs it says nothing, and neither the loss nor the split is to be believed."
+    )
+    return replace(allocation, notes=(*allocation.notes, note))
 
 
 def default_context(params: float) -> int:

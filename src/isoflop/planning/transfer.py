@@ -14,17 +14,18 @@ from isoflop.shapes import ModelShape
 
 RULES = {
     "mup": (
-        "of a hidden matrix the rate falls as 1/width; the global rate, tables and vectors keep theirs",
-        "Yang et al. 2022, arXiv 2203.03466, table 8",
+        "of a hidden matrix the rate falls as 1/width, of the head the factor, in blocks Adam's epsilon; the global "
+        "rate, tables and vectors keep theirs",
+        "Yang et al. 2022, arXiv 2203.03466, table 8; Dey et al. 2025, arXiv 2505.01618, table 1",
     ),
     "u-mup": (
-        "of a hidden matrix the rate falls as 1/sqrt(fan-in x layers), of the embedding as 1/sqrt(width); the global "
-        "rate stays",
+        "of a hidden matrix the rate falls as 1/sqrt(fan-in x layers), of embeddings and gains as 1/sqrt(width); the "
+        "global rate stays",
         "Blake et al. 2024, arXiv 2407.17465, table 2",
     ),
     "completep": (
-        "of a hidden matrix the rate falls as 1/width, of residual branches the factor as 1/layers; the global rate "
-        "stays",
+        "of a hidden matrix the rate falls as 1/width, of residual branches the factor as 1/layers, in blocks Adam's "
+        "epsilon as 1/(width x layers); the global rate stays",
         "Dey et al. 2025, arXiv 2505.01618, table 1",
     ),
 }

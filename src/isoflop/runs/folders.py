@@ -78,4 +78,4 @@ def describe_runs(folder: Path) -> list[dict[str, Any]]:
 
 
 def _order(run: Run) -> tuple[int, int, int, str]:
-    return ("tune", "rung", "target").index(run.role), run.params, run.tokens, run.run
+    return ("tune", "rung", "target", "train", "finetune").index(run.role), run.params, run.tokens, run.run

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 RunStatus = Literal["finished", "diverged"]
-Role = Literal["rung", "target", "tune", "train"]
-"""`train` is a run of its own, from a plan; the others belong to a study."""
+Role = Literal["rung", "target", "tune", "train", "finetune"]
+"""`train` is a run of its own, from a plan, and `finetune` one that adapts a model; the others belong to a study."""
 
 
 @dataclass(frozen=True)

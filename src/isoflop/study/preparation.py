@@ -82,10 +82,11 @@ def _seconds(config: StudyConfig, ladder: Ladder, data: TokenData, speed: Speed)
 
 def _refuse_too_little_text(data: TokenData, ladder: Ladder) -> None:
     most = max(ladder.tokens(rung.steps[-1]) for rung in (*ladder.rungs, ladder.target))
-    if most > MOST_EPOCHS * data.train_tokens:
+    if most > MOST_EPOCHS * data.fresh_tokens:
         raise UserError(
-            f"The corpus has {data.train_tokens:,} training tokens, and the longest run wants {most:,}, more than "
-            f"{MOST_EPOCHS:g} epochs: add text, or lower the budget or ladder.tokens_per_param."
+            f"The corpus has {data.fresh_tokens:,} training tokens"
+            f"{' before a part of the mixture begins again' if data.parts else ''}, and the longest run wants "
+            f"{most:,}, more than {MOST_EPOCHS:g} epochs: add text, or lower the budget or ladder.tokens_per_param."
         )
 
 

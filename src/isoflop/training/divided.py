@@ -21,14 +21,13 @@ from isoflop.runs import CurvePoint, read_run
 from isoflop.training.interrupt import StopRequest
 from isoflop.training.layout import diloco_of, layout_of
 from isoflop.training.plan import Plan
-from isoflop.training.pretraining import Event, Training, settle
+from isoflop.training.pretraining import CHECKPOINTS, Event, Training, settle
 from isoflop.training.processor import processor_settings
 from isoflop.training.text import read_text
 from isoflop.training.trainee import Trainee
 from isoflop.training.watchdog import Unwatched
 from isoflop.training.workers import Worker
 
-CHECKPOINTS = "checkpoints"
 T = TypeVar("T")
 
 
@@ -43,7 +42,7 @@ def pretrain_divided(plan: Plan, out: Path, *, device: str = "cpu", watch: Unwat
     held = alone(out, what="a training")
     in_all(held.__enter__, only_first=True)
     try:
-        in_all(lambda: settle(plan, out), only_first=True)
+        in_all(lambda: settle(plan, out, divided=True), only_first=True)
         if in_all(lambda: (out / "run.json").exists(), only_first=True):
             yield read_run(out)
             return
@@ -81,7 +80,8 @@ class Divided(Training):
 
     def __init__(self, plan: Plan, out: Path, *, groups: Groups, method: Method, device: str) -> None:
         self.groups, self.method = groups, method
-        self.writes, self.stopping = dist.get_rank() == 0, False
+        self.process = dist.get_rank()
+        self.writes, self.stopping = self.process == 0, False
         super().__init__(plan, out, threads=1, device=device)
         self.checkpoints = Checkpoints(out / CHECKPOINTS)
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -25,14 +26,17 @@ class Batches(Protocol):
 
 @dataclass(frozen=True)
 class SeededBatches:
-    """Batches that set torch's random numbers for the step, so that dropout too is a function of seed and step."""
+    """Batches that set torch's random numbers for the step, so that dropout too is a function of seed and step, and of
+    the process where several share a batch's sequences."""
 
     batches: Batches
     seed: int
+    process: int = 0
 
     def at(self, step: int) -> Batch:
         """The batch of `step`, counted from 0."""
-        torch.manual_seed((self.seed << 32) + step)
+        state = np.random.SeedSequence([self.seed, step, self.process]).generate_state(2, np.uint32)
+        torch.manual_seed(int(state[0]) << 31 | int(state[1]) >> 1)
         return self.batches.at(step)
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from isoflop.data import OBJECTIVES, CorpusConfig, TokenizerConfig, objective
-from isoflop.data.corpus import STDLIB
+from isoflop.data.corpus import MixturePart
+from isoflop.data.sources import STDLIB
 from isoflop.errors import UserError
 from isoflop.models import parametrization, refuse_tied
 from isoflop.settings import read_toml, settings_of
@@ -95,7 +96,8 @@ class DataSettings:
     """What the model reads: `corpus` as a study's (files, folders, globs, `stdlib`), or `dataset`.
 
     For the objective `pairs` the corpus is one file of pairs, whose two `pair_columns` may be named, or two files side
-    by side. `tokenizer_vocab` is the size of the vocabulary to train; without it, as large as the shape's allows.
+    by side. `mixture` names several corpora instead, each with a weight. `tokenizer_vocab` is the size of the
+    vocabulary to train; without it, as large as the shape's allows.
     """
 
     corpus: tuple[str, ...] = (STDLIB,)
@@ -105,12 +107,13 @@ class DataSettings:
     tokenizer_vocab: int | None = None
     tokenizer_bytes: int = TokenizerConfig.train_bytes
     valid_percent: float = 5.0
+    mixture: tuple[MixturePart, ...] | None = None
 
     def corpus_config(self) -> CorpusConfig:
         """The corpus as `data` reads it. Raises `UserError` where the plan names none, as a planner's does not."""
-        if not self.corpus and not self.dataset:
+        if not self.corpus and not self.dataset and not self.mixture:
             raise UserError("data.corpus is empty: name the text to train on there, or with --corpus.")
-        return CorpusConfig(self.corpus, self.column, self.dataset, self.valid_percent)
+        return CorpusConfig(self.corpus, self.column, self.dataset, self.valid_percent, self.mixture)
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,8 @@ from isoflop.training.trunk import CURVE_POINTS, PROGRESS_SECONDS, Progress
 from isoflop.training.watchdog import Unwatched
 
 CHECKPOINT = ".train.ckpt"
+CHECKPOINTS = "checkpoints"
+"""What one process leaves on the way (a file), and what several do (a folder)."""
 NOT_OF_THE_RESULT = ("plan", "machine")
 """Sections of a plan that may change between two sittings."""
 
@@ -88,7 +90,7 @@ def pretrain(
         raise UserError("machine.diloco needs several processes: start them with --nproc, or leave it out.")
     out = out.resolve()
     with alone(out, what="a training"):
-        settle(plan, out)
+        settle(plan, out, divided=False)
         if (out / "run.json").exists():
             yield read_run(out)
             return
@@ -96,8 +98,11 @@ def pretrain(
             yield from OneProcess(plan, out, threads=threads, device=device).events(stop, watch or Unwatched())
 
 
-def settle(plan: Plan, out: Path) -> None:
-    """Write the plan down; refuse a folder that holds another."""
+def settle(plan: Plan, out: Path, *, divided: bool) -> None:
+    """Refuse a folder that holds another training, or this one begun by one process and now divided, or the reverse."""
+    if (out / (CHECKPOINT if divided else CHECKPOINTS)).exists():
+        begun, go_on = ("one process", "without --nproc") if divided else ("several processes", "with --nproc")
+        raise UserError(f"{out} holds a training that {begun} began: go on {go_on}, or choose another --out.")
     path = out / "plan.json"
     settings: dict[str, Any] = json.loads(json.dumps(asdict(plan)))
     if not path.exists():
@@ -125,9 +130,11 @@ def _flat(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 class Training(ABC):
-    """Abstract: the course of a training, whatever holds the model. `writes`: this process leaves the files."""
+    """Abstract: the course of a training, whatever holds the model. `writes`: this process leaves the files;
+    `process`: its number among those that do the training, which draw dropout apart."""
 
     writes = True
+    process = 0
 
     @abstractmethod
     def build(self, device: str) -> Trainee:
@@ -175,7 +182,7 @@ class Training(ABC):
         )
         self.batches: Batches = self.objective.loader(source)
         if shape.dropout:
-            self.batches = SeededBatches(self.batches, plan.train.seed)
+            self.batches = SeededBatches(self.batches, plan.train.seed, self.process)
         self.bad_steps = BadSteps(plan.train.on_bad_step, steps=plan.steps)
         self.batches = BatchesKept(self.batches, self.bad_steps)
         self.good: dict[str, Any] | None = None

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from isoflop.data import TokenData
+from isoflop.data.mixture import PartUse
 from isoflop.evaluation import ValidationLoss
 from isoflop.runs import CurvePoint, Run
 from isoflop.runs.run import RunStatus
@@ -60,6 +61,7 @@ def _run(
     batch_tokens = job["batch"] * shape.context
     tokens, trained = steps * batch_tokens, trainee.step * batch_tokens
     speed = trained / trainee.seconds if trainee.seconds else 0.0
+    seen = facts.data.uses(sequences=steps * job["batch"], context=shape.context)
     exact = train_flops_per_token(shape)
     tail = [point.loss for point in trainee.curve[-10:]]
     return Run(
@@ -71,7 +73,7 @@ def _run(
         params_convention=PARAMS_CONVENTION,
         param_counts={**asdict(counts), "total": counts.total, "matmul": matmul_params(shape)},
         tokens=tokens,
-        unique_tokens=min(tokens, facts.data.train_tokens),
+        unique_tokens=sum(part.unique for part in seen),
         flops=6.0 * matmul_params(shape) * tokens,
         flops_exact=float(exact * tokens),
         loss=measured.nats if measured else None,
@@ -90,11 +92,19 @@ def _run(
         mfu=speed * exact / job["peak_flops"] if job["peak_flops"] else None,
         hardware=hardware(job["threads"], job["device"]),
         versions=versions(),
-        config=job,
+        config=job
+        | {"tokens": str(facts.data.folder)}
+        | ({"mixture": [asdict(part) for part in seen]} if facts.data.parts else {}),
         started_at=facts.started_at,
         finished_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
-        note=note,
+        note=" ".join(filter(None, (note, _repeats(seen) if facts.data.parts else ""))),
     )
+
+
+def _repeats(seen: list[PartUse]) -> str:
+    """A sentence about the parts of a mixture that were read more than once."""
+    often = [f"{part.name} {part.epochs:.2g} times" for part in seen if part.epochs > 1]
+    return f"Of the mixture were read again: {', '.join(often)}." if often else ""
 
 
 def hardware(threads: int, device: str) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from isoflop.data import TokenData, TokenizerConfig, Vocabulary, cache_folder, encode_pairs, prepare_tokens, read_pairs
-from isoflop.data.batches import Tokens
 from isoflop.data.corpus import Document, split_documents
+from isoflop.data.mixture import Tokens
 from isoflop.data.tokens import prepare_split
 from isoflop.data.translation import EncodedPair
 from isoflop.errors import UserError
@@ -39,6 +39,8 @@ def read_text(plan: Plan) -> Text:
     """
     config = TokenizerConfig(plan.vocab, plan.data.tokenizer_bytes)
     if plan.train.objective == "pairs":
+        if plan.data.mixture:
+            raise UserError("The objective 'pairs' reads one corpus of pairs, and no mixture: take data.mixture out.")
         return _pairs(plan, config)
     data, _ = prepare_tokens(plan.data.corpus_config(), config, cache=cache_folder())
     return Text(data, Vocabulary.of(data.tokenizer(), plan.special_tokens), data.train(), data.valid())
@@ -50,7 +52,7 @@ def _pairs(plan: Plan, config: TokenizerConfig) -> Text:
     if len(pairs) < 2:
         raise UserError(f"{plan.data.corpus[0]} holds one pair: at least two are needed, one for validation.")
     documents = [Document(str(number), "\n".join(pair), 0) for number, pair in enumerate(pairs)]
-    split = split_documents(documents, plan.data.valid_percent)
+    split = split_documents(documents, plan.data.valid_percent, folder=cache_folder())
     data, _ = prepare_split(split, config, cache=cache_folder())
     tokenizer = data.tokenizer()
     vocabulary = Vocabulary.of(tokenizer, plan.special_tokens)

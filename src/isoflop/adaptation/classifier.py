@@ -1,0 +1,69 @@
+"""A pretrained model with a head for labels: to the training loop a model that predicts one token a text, its label.
+
+B texts, T tokens, D width, K labels.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, final
+
+import torch
+from torch import Tensor, nn
+
+from isoflop.models import PADDING, Batch, Encoder, Model
+
+Pooling = Literal["mean", "first", "last"]
+POOLINGS: tuple[Pooling, ...] = ("mean", "first", "last")
+BEHIND_THE_STATES = ("head", "transform", "transform_norm", "pooler", "pair_head")
+HEAD_STD = 0.02
+"""First weights of the head, as BERT's (Devlin et al. 2019, arXiv 1810.04805, and its code)."""
+
+
+@final
+class Classifier(nn.Module):
+    """`body` with a linear `head` behind the mean of a text's states, or the state of its first or last token.
+
+    `features` and `head` are what the loss asks for, and a batch's targets are (B, 1): numbers of labels.
+    """
+
+    def __init__(self, body: Model, labels: int, *, pooling: Pooling, seed: int = 0) -> None:
+        super().__init__()
+        self.body, self.pooling = body, pooling
+        self.head = nn.Linear(body.shape.width, labels)
+        generator = torch.Generator().manual_seed(seed)
+        nn.init.normal_(self.head.weight, std=HEAD_STD, generator=generator)
+        nn.init.zeros_(self.head.bias)
+
+    def features(self, batch: Batch) -> Tensor:
+        """The pooled states: (B, 1, D)."""
+        body = self.body
+        x_BTD = body.states(batch) if isinstance(body, Encoder) else body.features(batch)
+        return pooled(x_BTD, batch.documents, self.pooling)[:, None]
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Logits (B, 1, K)."""
+        return self.head(self.features(batch))
+
+    def unread(self) -> list[nn.Parameter]:
+        """Weights of the pretrained model that no label depends on: its own head, and what stands before that."""
+        parts = [getattr(self.body, name, None) for name in BEHIND_THE_STATES]
+        weights = [weight for part in parts if part is not None for weight in part.parameters()]
+        return [weight for weight in weights if weight is not self.body.embedding.weight]
+
+
+def usual_pooling(body: Model) -> Pooling:
+    """An encoder's tokens have all seen the text; of a decoder's only the last has."""
+    return "mean" if isinstance(body, Encoder) else "last"
+
+
+def pooled(x_BTD: Tensor, documents: Tensor | None, pooling: Pooling) -> Tensor:
+    """One vector (B, D) of each text's states, without padding, which stands at the end."""
+    if pooling == "first":
+        return x_BTD[:, 0]
+    if documents is None:
+        return x_BTD.mean(dim=1) if pooling == "mean" else x_BTD[:, -1]
+    there_BT = documents != PADDING
+    count_B = there_BT.sum(dim=1)
+    if pooling == "last":
+        return x_BTD[torch.arange(len(x_BTD), device=x_BTD.device), count_B - 1]
+    return (x_BTD * there_BT[..., None]).sum(dim=1) / count_B[:, None]

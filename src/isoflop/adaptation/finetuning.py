@@ -1,0 +1,284 @@
+"""Fine-tuning to labels: train, measure on dev after each epoch and on all held-out parts at the end, save."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import hashlib
+import io
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from isoflop.adaptation.batches import TextBatches
+from isoflop.adaptation.classifier import Classifier, usual_pooling
+from isoflop.adaptation.floor import MISSING, fit_floor
+from isoflop.adaptation.prediction import guesses, probabilities
+from isoflop.adaptation.pretrained import Pretrained, read_pretrained, tokenize
+from isoflop.adaptation.recipe import Recipe
+from isoflop.adaptation.record import Facts, model_card, now, run_record
+from isoflop.adaptation.result import Result, read_result
+from isoflop.adaptation.saved import TextClassifier, save_classifier
+from isoflop.adaptation.split import TRAIN, Split
+from isoflop.errors import UserError
+from isoflop.evaluation.classification import Scores, classification_scores
+from isoflop.executors import alone
+from isoflop.files import write_json, write_text
+from isoflop.runs import write_run
+from isoflop.training import Choice, RunSchedule, choose, set_precision, train_steps
+from isoflop.training.checkpoint import load_checkpoint, save_checkpoint
+from isoflop.training.interrupt import StopRequest
+from isoflop.training.loop import SeededBatches
+from isoflop.training.processor import processor_settings
+from isoflop.training.record import write_tensorboard
+from isoflop.training.trainee import Trainee
+
+JOB, CHECKPOINT = "job.json", ".finetune.ckpt"
+NOT_OF_THE_RESULT = ("threads",)
+CURVE_POINTS = 400
+CHECKPOINT_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where it is computed."""
+
+    threads: int = 1
+    device: str = "cpu"
+
+
+@dataclass(frozen=True)
+class Ready:
+    """Texts are tokenised and the model stands: what will be trained."""
+
+    params: int
+    trained: int
+    """Weights that are trained."""
+    steps: int
+    begun: int
+    """Steps that an earlier sitting had done."""
+    how: str
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Stepped:
+    """`step` of `steps` are done."""
+
+    step: int
+    steps: int
+    loss: float
+
+
+@dataclass(frozen=True)
+class EpochEnded:
+    """What dev says after an epoch."""
+
+    epoch: int
+    accuracy: float
+    nats: float
+
+
+@dataclass(frozen=True)
+class Diverged:
+    """The training failed, and why; nothing was saved but its curve."""
+
+    reason: str
+
+
+Event = Ready | Stepped | EpochEnded | Diverged | Result
+
+
+def finetune(
+    model: Path, split: Split, *, out: Path, recipe: Recipe | None = None, machine: Machine | None = None
+) -> Iterator[Event]:
+    """Fine-tune the model in the folder `model` on `split` into the folder `out`, or go on with it; ends with `Result`.
+
+    Leaves `model` (see `saved`), `metrics.json`, predictions of each held-out part, `run.json`, `curve.jsonl` and
+    TensorBoard events. Ctrl-C (or SIGTERM) saves and stops after the step under way; the next sitting comes to the same
+    weights. Raises `UserError` where `out` holds another fine-tuning or the model and its tokenizer do not fit.
+    """
+    recipe, machine = recipe or Recipe(), machine or Machine()
+    if machine.device.startswith("cuda") and not torch.cuda.is_available():
+        raise UserError("There is no CUDA device here: leave out --device, or name cpu.")
+    out = out.resolve()
+    with alone(out, what="a fine-tuning"), processor_settings(machine.threads), StopRequest() as stop:
+        training = _Finetuning(model.resolve(), split, out=out, recipe=recipe, machine=machine)
+        _settle(training.facts.job, out)
+        if (out / "run.json").exists():
+            yield read_result(out) if (out / "metrics.json").exists() else Diverged("it did so in an earlier sitting")
+            return
+        yield from training.events(stop)
+
+
+def _settle(job: dict[str, Any], out: Path) -> None:
+    """Write the job down; refuse a folder that holds another."""
+    path = out / JOB
+    if path.exists():
+        before = json.loads(path.read_text(encoding="utf-8"))
+        keys = [key for key in before.keys() | job.keys() if key not in NOT_OF_THE_RESULT]
+        changed = sorted(key for key in keys if before.get(key) != job.get(key))
+        if changed:
+            raise UserError(f"{out} holds a fine-tuning with another {', '.join(changed)}: choose another --out.")
+    elif (out / "run.json").exists():
+        raise UserError(f"{out} holds a run of another kind: choose another --out.")
+    write_json(path, job)
+
+
+class _Finetuning:
+    """What the phases of one fine-tuning share."""
+
+    def __init__(self, folder: Path, split: Split, *, out: Path, recipe: Recipe, machine: Machine) -> None:
+        self.split, self.out, self.recipe = split, out, recipe
+        self.pretrained = read_pretrained(folder)
+        body, tokenizer = self.pretrained.model, self.pretrained.tokenizer
+        self.longest = recipe.tokens_of(body.shape.context)
+        self.tokens = {
+            name: tokenize(tokenizer, part.texts, longest=self.longest) for name, part in split.parts.items()
+        }
+        texts = TextBatches(self.tokens[TRAIN], split.answers(TRAIN), recipe.batch, recipe.seed, machine.device)
+        self.per_epoch, self.steps = texts.per_epoch, texts.per_epoch * recipe.epochs
+        self.batches = SeededBatches(texts, recipe.seed)
+        pooling = recipe.pooling or usual_pooling(body)
+        model = Classifier(body, len(split.labels), pooling=pooling, seed=recipe.seed)
+        recipe.method.prepare(model, seed=recipe.seed)
+        self.choice = _precision(self.pretrained, recipe, self.steps, machine.device)
+        set_precision(model.to(machine.device), self.choice)
+        self.model, self.trainee = model, Trainee(model, recipe.optimizer(model))
+        self.validation: list[tuple[int, float]] = []
+        seen = recipe.epochs * sum(map(len, self.tokens[TRAIN].sequences))
+        job = _job(folder, self, machine)
+        self.facts = Facts(job, self.pretrained, split, self.steps, round(seen / self.steps), now())
+
+    def events(self, stop: StopRequest) -> Iterator[Event]:
+        state = load_checkpoint(self.out / CHECKPOINT)
+        if state is not None:
+            self.trainee.load(state)
+            self.validation = [(int(step), float(nats)) for step, nats in state["validation"]]
+        yield self._ready()
+        yield from self._steps(stop)
+        ended = self._end()
+        (self.out / CHECKPOINT).unlink(missing_ok=True)
+        yield ended
+
+    def _ready(self) -> Ready:
+        weights = list(self.model.parameters())
+        trained = sum(weight.numel() for weight in weights if weight.requires_grad)
+        params = sum(weight.numel() for weight in weights)
+        return Ready(params, trained, self.steps, self.trainee.step, str(self.choice), self._notes())
+
+    def _notes(self) -> tuple[str, ...]:
+        cut = [
+            f"{one.cut} of the {len(one):,} texts of {name} are longer than {self.longest} tokens: their ends were cut."
+            for name, one in self.tokens.items()
+            if one.cut
+        ]
+        return (*self.pretrained.notes, *self.split.warnings, *cut)
+
+    def _steps(self, stop: StopRequest) -> Iterator[Event]:
+        trainee, recipe, every = self.trainee, self.recipe, max(1, self.steps // CURVE_POINTS)
+        schedule = RunSchedule("linear", self.steps, round(recipe.warmup_share * self.steps))
+        started, before = time.perf_counter(), trainee.seconds
+        saved_at = started
+        training = train_steps(
+            self.model,
+            self.batches,
+            optimizer=trainee.optimizer,
+            steps=range(trainee.step, self.steps),
+            lr_factor=schedule.factor,
+            clip=recipe.clip,
+        )
+        for step in training:
+            trainee.seconds = before + time.perf_counter() - started
+            trainee.follow(step, tokens=self.facts.step_tokens, every=every)
+            if trainee.failure is not None:
+                return
+            yield Stepped(trainee.step, self.steps, step.loss)
+            if trainee.step % self.per_epoch == 0 and "dev" in self.tokens:
+                yield self._epoch()
+            if stop.asked or time.perf_counter() - saved_at > CHECKPOINT_SECONDS:
+                saved_at = time.perf_counter()
+                validation = [list(one) for one in self.validation]
+                save_checkpoint(self.out / CHECKPOINT, trainee.state() | {"validation": validation})
+                stop.obey()
+
+    def _epoch(self) -> EpochEnded:
+        scores = self._scores("dev")
+        self.validation.append((self.trainee.step, scores.nats))
+        return EpochEnded(self.trainee.step // self.per_epoch, scores.accuracy, scores.nats)
+
+    def _scores(self, part: str) -> Scores:
+        found = probabilities(self.model, self.tokens[part])
+        return classification_scores(found, self.split.answers(part), labels=self.split.labels)
+
+    def _end(self) -> Result | Diverged:
+        trainee = self.trainee
+        result = self._measured() if trainee.failure is None else None
+        write_tensorboard(self.out, trainee.curve, self.validation)
+        first = next(iter(result.scores.values())) if result else None
+        write_run(self.out, run_record(self.facts, self.out.name, trainee=trainee, measured=first), trainee.curve)
+        return result or Diverged(str(trainee.failure))
+
+    def _measured(self) -> Result:
+        """Make an ordinary model of the trained one, measure it as it will be used, and save it."""
+        self.recipe.method.finish(self.model)
+        scores = {name: self._predicted(name) for name in self.split.held_out}
+        floor = fit_floor(self.split)
+        warnings = (*self._notes(), *(() if floor else (MISSING,)))
+        result = Result(scores, floor, self.split.hash, self.trainee.seconds, warnings)
+        classifier = TextClassifier(self.model.cpu(), self.pretrained.tokenizer, self.split.labels, self.longest)
+        card = model_card(self.facts, result)
+        save_classifier(self.out / "model", classifier, info=self.pretrained.info, card=card)
+        result.write(self.out)
+        return result
+
+    def _predicted(self, part: str) -> Scores:
+        """Scores of a part, whose predictions are written beside them."""
+        found, texts = probabilities(self.model, self.tokens[part]), self.split.parts[part]
+        table = io.StringIO()
+        writer = csv.writer(table, lineterminator="\n")
+        writer.writerow(("place", "label", "predicted", "probability"))
+        for place, label, guess in zip(texts.places, texts.labels, guesses(found, self.split.labels), strict=True):
+            writer.writerow((place, label, guess.label, f"{guess.probability:.6f}"))
+        write_text(self.out / f"predictions-{part}.csv", table.getvalue())
+        return classification_scores(found, self.split.answers(part), labels=self.split.labels)
+
+
+def _precision(pretrained: Pretrained, recipe: Recipe, steps: int, device: str) -> Choice:
+    """As in pretraining, but never compiled: batches differ in length, and each length would be compiled anew."""
+    if recipe.precision != "auto":
+        return Choice(recipe.precision)
+    choice = choose(pretrained.model.shape, steps, batch=recipe.batch, device=device)
+    return dataclasses.replace(choice, compiled=False, why=choice.why.partition(";")[0])
+
+
+def _job(folder: Path, made: _Finetuning, machine: Machine) -> dict[str, Any]:
+    """All that decides the result, as plain values."""
+    info = made.pretrained.info
+    assert info.tokenizer is not None
+    weights = sorted((*folder.glob("*.safetensors"), *(folder / "model").glob("*.safetensors")))
+    job = {
+        "task": "classify",
+        "model": str(folder),
+        "weights_hash": [_hash(path) for path in weights],
+        "tokenizer_hash": _hash(info.tokenizer),
+        "data_hash": made.split.hash,
+        "labels": made.split.labels,
+        "recipe": made.recipe.to_dict(),
+        "pooling": made.model.pooling,
+        "longest": made.longest,
+        "precision": made.choice.dtype,
+        "device": machine.device,
+        "threads": machine.threads,
+    }
+    return json.loads(json.dumps(job))
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]

@@ -1,0 +1,83 @@
+"""The model that is adapted: a folder of ours or of Hugging Face, with a tokenizer that fits it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tokenizers import Tokenizer
+
+from isoflop.errors import UserError
+from isoflop.models import Model, ModelInfo, from_hugging_face, load_model
+from isoflop.models.storage import read_tokenizer
+
+LEAST_SHARE = 0.9
+"""A tokenizer that knows fewer of the model's tokens than this is another model's: a table of embeddings is rounded up
+by some rows, not by a tenth."""
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A trained model, what is known of it, its tokenizer without settings of length, and notes for the user."""
+
+    model: Model
+    info: ModelInfo
+    tokenizer: Tokenizer
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Tokenized:
+    """Token numbers of each text, and how many texts were cut at the longest length."""
+
+    sequences: tuple[tuple[int, ...], ...]
+    cut: int
+
+    def __len__(self) -> int:
+        return len(self.sequences)
+
+
+def read_pretrained(folder: Path) -> Pretrained:
+    """The model in `folder`. Raises `UserError` where there is none, or no tokenizer that fits it."""
+    if not folder.is_dir():
+        raise UserError(f"There is no folder {folder}: name a trained model of isoflop or a Hugging Face checkpoint.")
+    ours = folder / "model" if (folder / "model" / "model.json").exists() else folder
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model, info = load_model(ours) if (ours / "model.json").exists() else from_hugging_face(folder)
+    if info.shape.stack == "encoder_decoder":
+        raise UserError(f"{folder} is an encoder-decoder: texts are classified by an encoder or a decoder.")
+    if info.tokenizer is None or not info.tokenizer.exists():
+        raise UserError(f"{folder} has no tokenizer.json, and a text can't be read without the model's own tokenizer.")
+    assert isinstance(model, Model)
+    tokenizer = fitting_tokenizer(info)
+    return Pretrained(model, replace(info, shape=model.shape), tokenizer, tuple(str(one.message) for one in caught))
+
+
+def fitting_tokenizer(info: ModelInfo) -> Tokenizer:
+    """The model's tokenizer, as long as texts are. Raises `UserError` for one that is another model's."""
+    assert info.tokenizer is not None
+    tokenizer = read_tokenizer(info.tokenizer, info.shape)
+    size, vocab = tokenizer.get_vocab_size(), info.shape.vocab
+    if size < LEAST_SHARE * vocab:
+        raise UserError(f"{info.tokenizer} has {size:,} tokens and the model {vocab:,}: it is another model's.")
+    # A tokenizer.json may carry lengths of its own (128 in all-MiniLM-L6-v2), and would cut and pad in silence.
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
+
+
+def tokenize(tokenizer: Tokenizer, texts: Sequence[str], *, longest: int) -> Tokenized:
+    """Token numbers with the special tokens that the tokenizer adds; what is beyond `longest` is cut at the end.
+
+    Raises `UserError` for a text that has no token at all.
+    """
+    tokenizer.enable_truncation(longest)
+    encodings = tokenizer.encode_batch(list(texts))
+    tokenizer.no_truncation()
+    for text, encoding in zip(texts, encodings, strict=True):
+        if all(encoding.special_tokens_mask):
+            raise UserError(f"The text {text[:40]!r} has no token in the model's vocabulary: delete it or mend it.")
+    return Tokenized(tuple(tuple(one.ids) for one in encodings), sum(bool(one.overflowing) for one in encodings))

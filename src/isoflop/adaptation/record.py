@@ -1,0 +1,113 @@
+"""The record and the card of a fine-tuning: what was done, to which model, with which data, and what came out."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from isoflop.adaptation.pretrained import Pretrained
+from isoflop.adaptation.result import Result
+from isoflop.adaptation.split import Split
+from isoflop.evaluation.classification import Scores
+from isoflop.runs import Run
+from isoflop.shapes import count_params, matmul_params, train_flops_per_token
+from isoflop.training.record import PARAMS_CONVENTION, hardware, versions
+from isoflop.training.trainee import Trainee
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known before the first step: the job as plain values, tokens of a step, bytes of the training texts."""
+
+    job: dict[str, Any]
+    pretrained: Pretrained
+    split: Split
+    steps: int
+    step_tokens: int
+    started_at: str
+
+
+def run_record(facts: Facts, name: str, *, trainee: Trainee, measured: Scores | None) -> Run:
+    """The run's record; `measured` is dev's scores (test's without dev), None where the training failed.
+
+    Its loss is in nats per label: what is predicted of a text is one token, its label.
+    """
+    shape, job = facts.pretrained.info.shape, facts.job
+    counts, tokens = count_params(shape), facts.steps * facts.step_tokens
+    epoch_tokens = tokens // job["recipe"]["epochs"]
+    text_bytes = sum(len(text.encode()) for text in facts.split.train.texts)
+    tail = [point.loss for point in trainee.curve[-10:]]
+    return Run(
+        run=name,
+        status="diverged" if measured is None else "finished",
+        role="finetune",
+        trunk="",
+        params=matmul_params(shape),
+        params_convention=PARAMS_CONVENTION,
+        param_counts={**asdict(counts), "total": counts.total, "matmul": matmul_params(shape)},
+        tokens=tokens,
+        unique_tokens=epoch_tokens,
+        flops=6.0 * matmul_params(shape) * tokens,
+        flops_exact=float(train_flops_per_token(shape) * tokens),
+        loss=None if measured is None else measured.nats,
+        loss_se=None if measured is None else measured.nats_standard_error,
+        train_loss=sum(tail) / len(tail) if tail else None,
+        tokens_per_byte=epoch_tokens / text_bytes,
+        shape=shape.to_dict(),
+        parametrization=facts.pretrained.info.parametrization,
+        schedule={"kind": "linear", "steps": facts.steps, "warmup_share": job["recipe"]["warmup_share"]},
+        optimizer={"kind": "adamw", "lr": job["recipe"]["learning_rate"], "clip": job["recipe"]["clip"]},
+        seed=job["recipe"]["seed"],
+        tokenizer_hash=job["tokenizer_hash"],
+        corpus_hash=facts.split.hash,
+        seconds=trainee.seconds,
+        tokens_per_second=trainee.step * facts.step_tokens / trainee.seconds if trainee.seconds else 0.0,
+        mfu=None,
+        hardware=hardware(job["threads"], job["device"]),
+        versions=versions(),
+        config=json.loads(json.dumps(job)),
+        started_at=facts.started_at,
+        finished_at=now(),
+        note=trainee.failure or "loss in nats per label",
+    )
+
+
+def model_card(facts: Facts, result: Result) -> str:
+    """The card as Markdown: base model, data with its hash, recipe, figures, the floor's beside them."""
+    job, split = facts.job, facts.split
+    recipe = job["recipe"]
+    sizes = ", ".join(f"{name} {len(part):,}" for name, part in split.parts.items())
+    columns = split.train.columns
+    lines = [
+        f"# {Path(job['model']).name}, fine-tuned to classify text",
+        "",
+        f"- Labels: {', '.join(split.labels)}",
+        f"- Data: {sizes} texts (columns `{columns.text}`, `{columns.label}`), hash `{split.hash}`",
+        f"- Files: {', '.join(f'`{Path(part.source).name}` ({name})' for name, part in split.parts.items())}",
+        f"- Method: {recipe['method']['name']}, AdamW at {recipe['learning_rate']:g}, batch {recipe['batch']}, "
+        f"{recipe['epochs']} epochs, seed {recipe['seed']}, {job['precision']}",
+        f"- Pooling: {job['pooling']}; texts are cut behind {job['longest']} tokens",
+        "",
+        "| part | what | accuracy | precision | recall | F1 | calibration error |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for part, scores in result.scores.items():
+        lines.append(_row(part, "this model", scores))
+        if result.floor is not None:
+            lines.append(_row(part, result.floor.description, result.floor.scores[part]))
+    notes = [f"- {warning}" for warning in result.warnings]
+    macro = f"Precision, recall and F1 are means over the {len(split.labels)} labels."
+    return "\n".join([*lines, "", macro, *notes, ""])
+
+
+def _row(part: str, what: str, scores: Scores) -> str:
+    values = (scores.accuracy, scores.macro_precision, scores.macro_recall, scores.macro_f1, scores.calibration_error)
+    return f"| {part} | {what} | " + " | ".join(f"{value:.4f}" for value in values) + " |"
+
+
+def now() -> str:
+    """The time as a record holds it."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
