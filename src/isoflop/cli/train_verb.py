@@ -17,7 +17,7 @@ from isoflop.errors import UserError
 
 if TYPE_CHECKING:
     from isoflop.runs import Run
-    from isoflop.training import Plan
+    from isoflop.training import Plan, Watchdog
     from isoflop.training.pretraining import Event
 
 DIVERGED = 1
@@ -62,7 +62,8 @@ def train(
     if nproc > 1:
         layout_of(plan, nproc)
         raise typer.Exit(launch(without(sys.argv[1:], ("--nproc", "--restarts")), processes=nproc, restarts=restarts))
-    run = _run(pretrain(plan, out, threads=threads or _threads(plan), device=device))
+    with _watchdog(plan, out) as watch:
+        run = _run(pretrain(plan, out, threads=threads or _threads(plan), device=device, watch=watch))
     code = _conclude(run, plan, out)
     if code:
         raise typer.Exit(code)
@@ -80,14 +81,16 @@ def _conclude(run: Run, plan: Plan, out: Path) -> int:
 def _one_of_many(plan: Plan, out: Path, device: str) -> int:
     """Train as one of the processes that torch's launcher started; only the first speaks. Returns the exit code."""
     from isoflop.parallel import processes
-    from isoflop.training import pretrain_divided
+    from isoflop.training import pretrain_divided, record_flights
 
     first, code = os.environ["RANK"] == "0", 0
     if device == "cuda":
         device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+    record_flights()
+    patience = plan.machine.get("timeout_seconds", TIMEOUT_SECONDS)
     try:
-        with processes(device=device, timeout_seconds=plan.machine.get("timeout_seconds", TIMEOUT_SECONDS)):
-            run = _run(pretrain_divided(plan, out, device=device), shown=first)
+        with processes(device=device, timeout_seconds=patience), _watchdog(plan, out) as watch:
+            run = _run(pretrain_divided(plan, out, device=device, watch=watch), shown=first)
             code = _conclude(run, plan, out) if first else 0
     except UserError as error:
         if tell(USER_MISTAKE, str(error)):
@@ -96,6 +99,13 @@ def _one_of_many(plan: Plan, out: Path, device: str) -> int:
             raise
         return USER_MISTAKE
     return 0 if tell(code) else code
+
+
+def _watchdog(plan: Plan, out: Path) -> Watchdog:
+    from isoflop.training.watchdog import LEAST_SECONDS, Watchdog
+
+    least = plan.machine.get("stall_seconds", LEAST_SECONDS)
+    return Watchdog(out.resolve() / "beats", least_seconds=least, rank=int(os.environ.get("RANK", "0")))
 
 
 def _run(events: Iterator[Event], *, shown: bool = True) -> Run:

@@ -14,6 +14,7 @@ from isoflop.training.schedules import SCHEDULES, RunSchedule
 from isoflop.training.speed import Speed, measure_speed
 from isoflop.training.spikes import BadStep
 from isoflop.training.trunk import Progress, TrunkJob, train_trunk
+from isoflop.training.watchdog import Watchdog, record_flights
 
 __all__ = [
     "SCHEDULES",
@@ -34,6 +35,7 @@ __all__ = [
     "Speed",
     "Step",
     "TrunkJob",
+    "Watchdog",
     "build_optimizer",
     "choose",
     "layout_of",
@@ -41,6 +43,7 @@ __all__ = [
     "pretrain",
     "pretrain_divided",
     "read_plan",
+    "record_flights",
     "set_precision",
     "train_fused",
     "train_steps",

@@ -19,17 +19,19 @@ from isoflop.models import IGNORED, Batch, draw_weight
 from isoflop.parallel import Checkpoints, Groups, Method, Parallelized, make_groups, parallelize, weights_on_meta
 from isoflop.runs import CurvePoint, read_run
 from isoflop.training.interrupt import StopRequest
-from isoflop.training.layout import layout_of
+from isoflop.training.layout import diloco_of, layout_of
 from isoflop.training.plan import Plan
 from isoflop.training.pretraining import CHECKPOINTS, Event, Training, settle
 from isoflop.training.processor import processor_settings
 from isoflop.training.text import read_text
 from isoflop.training.trainee import Trainee
+from isoflop.training.watchdog import Unwatched
+from isoflop.training.workers import Worker
 
 T = TypeVar("T")
 
 
-def pretrain_divided(plan: Plan, out: Path, *, device: str = "cpu") -> Iterator[Event]:
+def pretrain_divided(plan: Plan, out: Path, *, device: str = "cpu", watch: Unwatched | None = None) -> Iterator[Event]:
     """As `pretrain`, in each of the processes that have joined (`isoflop.parallel.processes`); all see the events.
 
     The first one writes. Whatever ended an earlier sitting (of any process), the next goes on from the last complete
@@ -46,8 +48,12 @@ def pretrain_divided(plan: Plan, out: Path, *, device: str = "cpu") -> Iterator[
             return
         in_all(lambda: read_text(plan), only_first=True, share=False)  # into the cache, from which all then read
         with processor_settings(1), StopRequest() as stop:
-            training = Divided(plan, out, groups=make_groups(mesh, device=device), method=method, device=device)
-            yield from training.events(stop)
+            training: Training
+            if "diloco" in plan.machine:
+                training = Worker(plan, out, settings=diloco_of(plan, mesh.world), device=device)
+            else:
+                training = Divided(plan, out, groups=make_groups(mesh, device=device), method=method, device=device)
+            yield from training.events(stop, watch or Unwatched())
     finally:
         if dist.get_rank() == 0:
             held.__exit__(None, None, None)

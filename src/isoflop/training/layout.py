@@ -6,6 +6,7 @@ from typing import Any
 
 from isoflop.errors import UserError
 from isoflop.parallel import Mesh, Method, check_mesh
+from isoflop.parallel.diloco import DiLoCo
 from isoflop.parallel.mesh import PipelineSchedule, Recomputation, check_world
 from isoflop.settings import settings_of
 from isoflop.training.plan import Plan
@@ -32,6 +33,9 @@ def layout_of(plan: Plan, world: int) -> tuple[Mesh, Method]:
     each thing that doesn't divide.
     """
     machine = plan.machine
+    if "diloco" in machine:
+        diloco_of(plan, world)
+        return Mesh(replicate=world), Method()
     if "mesh" in machine or "method" in machine:
         mesh = settings_of(Mesh, machine.get("mesh", {}), source="[machine.mesh]")
         method = settings_of(Method, machine.get("method", {}), source="[machine.method]")
@@ -45,6 +49,22 @@ def layout_of(plan: Plan, world: int) -> tuple[Mesh, Method]:
     check_mesh(mesh, method, shape=plan.shape, batch=plan.batch)
     _refuse_what_needs_whole_weights(plan, mesh)
     return mesh, method
+
+
+def diloco_of(plan: Plan, world: int) -> DiLoCo:
+    """The plan's `[machine.diloco]`, checked for `world` workers. Raises `UserError`."""
+    settings = settings_of(DiLoCo, plan.machine["diloco"], source="[machine.diloco]")
+    if settings.every > plan.steps:
+        raise UserError(f"machine.diloco.every is {settings.every}, but the run has {plan.steps} steps: lower it.")
+    if plan.batch % world:
+        raise UserError(f"A batch of {plan.batch} sequences can't be divided over {world} workers of DiLoCo.")
+    if plan.batch // world < plan.train.accumulate:
+        raise UserError(f"train.accumulate is {plan.train.accumulate}: a worker has {plan.batch // world} sequences.")
+    if "mesh" in plan.machine or "method" in plan.machine:
+        raise UserError("machine.diloco goes with no machine.mesh or machine.method: a worker holds the whole model.")
+    if plan.train.ema or plan.train.on_bad_step != "stop":
+        raise UserError("machine.diloco goes with no train.ema, and with train.on_bad_step = 'stop' only.")
+    return settings
 
 
 def _planned(layout: dict[str, Any], sequences: int) -> tuple[Mesh, Method]:

@@ -39,6 +39,7 @@ from isoflop.training.spikes import BadStep, BadSteps, BatchesKept
 from isoflop.training.text import read_text
 from isoflop.training.trainee import Trainee
 from isoflop.training.trunk import CURVE_POINTS, PROGRESS_SECONDS, Progress
+from isoflop.training.watchdog import Unwatched
 
 CHECKPOINT = ".train.ckpt"
 CHECKPOINTS = "checkpoints"
@@ -73,15 +74,20 @@ class Measured:
 Event = Prepared | Progress | Measured | BadStep | Run
 
 
-def pretrain(plan: Plan, out: Path, *, threads: int = 1, device: str = "cpu") -> Iterator[Event]:
+def pretrain(
+    plan: Plan, out: Path, *, threads: int = 1, device: str = "cpu", watch: Unwatched | None = None
+) -> Iterator[Event]:
     """Train `plan` in the folder `out`, or go on with it, yielding what happens and at last the record.
 
     Leaves `run.json`, `curve.jsonl`, TensorBoard events and the folder `model`. Ctrl-C (or SIGTERM) saves and stops
-    after the step under way; whatever ended an earlier sitting, the next one comes to the same curve, bit for bit.
-    Raises `UserError` where `out` holds another run, the text is too short, or the disk is full.
+    after the step under way; whatever ended an earlier sitting, the next one comes to the same curve, bit for bit. A
+    `watch` (`Watchdog`) hears of every activity. Raises `UserError` where `out` holds another run, the text is too
+    short, or the disk is full.
     """
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise UserError("There is no CUDA device here: leave out --device, or name cpu.")
+    if "diloco" in plan.machine:
+        raise UserError("machine.diloco needs several processes: start them with --nproc, or leave it out.")
     out = out.resolve()
     with alone(out, what="a training"):
         settle(plan, out, divided=False)
@@ -89,7 +95,7 @@ def pretrain(plan: Plan, out: Path, *, threads: int = 1, device: str = "cpu") ->
             yield read_run(out)
             return
         with processor_settings(threads), StopRequest() as stop:
-            yield from OneProcess(plan, out, threads=threads, device=device).events(stop)
+            yield from OneProcess(plan, out, threads=threads, device=device).events(stop, watch or Unwatched())
 
 
 def settle(plan: Plan, out: Path, *, divided: bool) -> None:
@@ -119,6 +125,7 @@ def _flat(settings: dict[str, Any]) -> dict[str, Any]:
         for key, value in (section.items() if isinstance(section, dict) else [("", section)])
     }
     flat.pop("train.checkpoint_minutes", None)
+    flat["machine.diloco"] = settings.get("machine", {}).get("diloco")  # decides the numbers, unlike a layout
     return flat
 
 
@@ -192,7 +199,9 @@ class Training(ABC):
         self.every = max(1, plan.steps // CURVE_POINTS)
         self.saved_at = self.told_at = time.perf_counter()
 
-    def events(self, stop: StopRequest) -> Iterator[Event]:
+    def events(self, stop: StopRequest, watch: Unwatched) -> Iterator[Event]:
+        """All that happens, up to the record."""
+        self.watch = watch
         trainee, plan = self.trainee, self.plan
         self.restore()
         if self.writes:
@@ -204,12 +213,21 @@ class Training(ABC):
         yield self._end()
         self.done()
 
+    def measure_at(self) -> set[int]:
+        """The steps after which to measure on the way."""
+        plan = self.plan
+        return {round(plan.steps * share / plan.train.evaluations) for share in range(1, plan.train.evaluations)}
+
+    def after(self, step: Step) -> None:  # noqa: B027  # most have nothing to do
+        """Called after every step, before anything is made of it."""
+
     def _steps(self, stop: StopRequest) -> Iterator[Event]:
         """Up to the end, or to a bad step and what is done about it."""
         trainee, plan = self.trainee, self.plan
         self._keep_good()
+        self.watch.doing("step", trainee.step)
         started, first, before = time.perf_counter(), trainee.step, trainee.seconds
-        measure_at = {round(plan.steps * share / plan.train.evaluations) for share in range(1, plan.train.evaluations)}
+        measure_at = self.measure_at()
         training = train_steps(
             trainee.model,
             self.batches,
@@ -224,10 +242,12 @@ class Training(ABC):
             now = time.perf_counter()
             trainee.seconds = before + now - started
             trainee.follow(step, tokens=plan.train.batch_tokens, every=self.every)
+            self.after(step)
             if trainee.fault is not None:
                 yield self._meet(step)
                 return
             self._keep_good()
+            self.watch.doing("step", trainee.step)
             if trainee.step in measure_at:
                 yield self._measure()
             if now - self.told_at > PROGRESS_SECONDS or trainee.step == plan.steps:
@@ -237,8 +257,10 @@ class Training(ABC):
                 self.saved_at = now
                 if not self._is_good_step():
                     self._go_back()
+                self.watch.doing("checkpoint", trainee.step)
                 self.keep()
                 stop.obey()
+                self.watch.doing("step", trainee.step)
 
     def _is_good_step(self) -> bool:
         """Whether the state may be kept for a later sitting: under `roll_back` only where an uninterrupted run would
@@ -273,7 +295,9 @@ class Training(ABC):
 
     def _measure(self) -> Measured:
         """Measure where the run is, and write down what is known so far."""
+        self.watch.doing("validation", self.trainee.step)
         measured = self.validation_loss()
+        self.watch.doing("step", self.trainee.step)
         self.validation.append((self.trainee.step, measured.nats))
         if self.writes:
             write_tensorboard(self.out, self.trainee.curve, self.validation)
@@ -285,9 +309,11 @@ class Training(ABC):
 
     def _end(self) -> Run:
         trainee, plan = self.trainee, self.plan
+        self.watch.doing("validation", trainee.step)
         measured = self.validation_loss() if trainee.failure is None else ValidationLoss(math.nan, math.nan)
         if trainee.failure is None and math.isfinite(measured.nats):
             self.validation.append((trainee.step, measured.nats))
+            self.watch.doing("checkpoint", trainee.step)
             self.save_to(self._save)
             run = finished_run(
                 self.facts, name=self.out.name, steps=plan.steps, trainee=trainee, measured=measured, note=self.note()
