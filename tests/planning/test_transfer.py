@@ -47,6 +47,8 @@ def test_the_plan_file_says_where_the_rate_was_tuned(folder) -> None:
     read = tomllib.loads(plan_toml(plan(LAW, flops=1e20, from_run=folder(SMALL))))
     assert ModelShape(**read["base"]) == SHAPE
     assert read["train"]["parametrization"] == "mup"
+    assert read["shape"]["tied"] is False
+    assert tomllib.loads(plan_toml(plan(LAW, flops=1e20)))["shape"]["tied"] is True
     assert read["train"]["learning_rate"] == 0.7
     assert read["train"]["weight_decay"] == 0.01
     assert read["optimizer"] == {"name": "adamw", "beta1": 0.9, "beta2": 0.98, "eps": 1e-12}

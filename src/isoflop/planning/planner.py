@@ -143,7 +143,9 @@ class _Wanted:
                 f"{tokens:.4g} tokens are less than one sequence of {context:,}: choose a larger budget or a shorter "
                 "context."
             )
-        shape = shape_for(params, convention=self.convention, context=context, vocab=self.vocab)
+        shape = shape_for(
+            params, convention=self.convention, context=context, vocab=self.vocab, may_tie=self.carried is None
+        )
         suggested = self._suggested(shape, allocation)
         batch = self.batch_tokens or _whole_batch(batch_for_machine(suggested, context), context, count)
         batch = batch if self.batch_tokens else min(batch, int(tokens) // context * context)

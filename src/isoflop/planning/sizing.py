@@ -63,9 +63,11 @@ def shape_for(
     context: int = 8192,
     vocab: int | None = None,
     tensor: int = 8,
+    may_tie: bool = True,
 ) -> ModelShape:
     """The shape nearest to `params` and to the rule, with heads and feed-forward divisible by `tensor`.
 
+    `may_tie`: the head may be the embedding, which μP and its kin don't allow: they scale the two differently.
     Raises `UserError` where no shape comes within 15 % of `params`, which is where `vocab` is too large for it.
     """
     if params < 1000:
@@ -73,7 +75,7 @@ def shape_for(
     width = (params * aspect_ratio(params) / 12) ** (1 / 3)
     chosen = vocab or next((one for one in VOCABULARIES if one * width <= params / 3), VOCABULARIES[-1])
     target = aspect_ratio(params)
-    table = _Table(chosen, context, tied=params < TIED_BELOW)
+    table = _Table(chosen, context, tied=may_tie and params < TIED_BELOW)
     found = [
         _nearest(params, target, table.family(width, tensor), convention=convention) for width in _widths(width, tensor)
     ]
