@@ -141,8 +141,9 @@ def test_a_stopped_training_goes_on_to_the_same_curve_and_weights_bit_for_bit(
     assert all((value == weights(whole)[name]).all() for name, value in weights(cut).items())
 
 
-def test_a_finished_training_is_not_repeated(plan: Plan, tmp_path: Path) -> None:
-    first = trained(plan, tmp_path)
+def test_a_finished_training_is_not_repeated_and_leaves_no_checkpoint(plan: Plan, tmp_path: Path) -> None:
+    first = next(event for event in pretrain(plan, tmp_path) if isinstance(event, Run))  # and listens no longer
+    assert not (tmp_path / ".train.ckpt").exists()
     stamp = (tmp_path / "run.json").stat().st_mtime_ns
     assert list(pretrain(plan, tmp_path)) == [first]
     assert (tmp_path / "run.json").stat().st_mtime_ns == stamp

@@ -210,8 +210,9 @@ class Training(ABC):
         yield Prepared(params, self.text.data.train_tokens, plan.steps, trainee.step, str(self.choice))
         while trainee.step < plan.steps and trainee.failure is None:
             yield from self._steps(stop)
-        yield self._end()
-        self.done()
+        run = self._end()
+        self.done()  # before the record is told: whoever hears it may listen no longer
+        yield run
 
     def measure_at(self) -> set[int]:
         """The steps after which to measure on the way."""
