@@ -40,15 +40,19 @@ def write_corpus(folder: Path, size: int) -> int:
     return written
 
 
-def tokenise(folder: Path, cache: Path) -> None:
+def tokenise(folder: Path, cache: Path, *, split_only: bool) -> None:
     """Tokenise the corpus and print what it took; the peak before it is what the packages alone take."""
-    from isoflop.data import CorpusConfig, TokenizerConfig, prepare_tokens
+    from isoflop.data import CorpusConfig, TokenizerConfig, prepare_tokens, read_corpus
 
-    before, started = peak(), time.perf_counter()
+    before, started = peak(), time.process_time()
     corpus = CorpusConfig(paths=(str(folder),))
-    data, _ = prepare_tokens(corpus, TokenizerConfig(vocab=512, train_bytes=1_000_000), cache=cache)
-    seconds = time.perf_counter() - started
-    print(f"{data.train_tokens + data.valid_tokens:,} tokens in {seconds:.0f} s")
+    if split_only:
+        split = read_corpus(corpus, folder=cache)
+        what = f"{len(split.train):,} training and {len(split.valid):,} validation documents"
+    else:
+        data, _ = prepare_tokens(corpus, TokenizerConfig(vocab=512, train_bytes=1_000_000), cache=cache)
+        what = f"{data.train_tokens + data.valid_tokens:,} tokens"
+    print(f"{what} in {time.process_time() - started:.0f} s of processor time")
     print(f"largest resident memory {peak():.0f} MB, of which {before:.0f} MB before the first document was read")
 
 
@@ -61,17 +65,19 @@ def main() -> None:
     """Write, tokenise in a process of its own, print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--gigabytes", type=float, default=1.0)
+    parser.add_argument("--split-only", action="store_true", help="read and split, but do not tokenise")
     parser.add_argument("--child", nargs=2, metavar=("FOLDER", "CACHE"), help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.child:
-        tokenise(*map(Path, args.child))
+        tokenise(*map(Path, args.child), split_only=args.split_only)
         return
     with tempfile.TemporaryDirectory() as name:
         folder, cache = Path(name) / "text", Path(name) / "cache"
         folder.mkdir()
         written = write_corpus(folder, round(args.gigabytes * 1e9))
         print(f"{written / 1e6:,.0f} MB of text", flush=True)
-        subprocess.run([sys.executable, __file__, "--child", str(folder), str(cache)], check=True)
+        flags = ["--split-only"] if args.split_only else []
+        subprocess.run([sys.executable, __file__, "--child", str(folder), str(cache), *flags], check=True)
 
 
 if __name__ == "__main__":
