@@ -86,7 +86,8 @@ class Checkpoints:
         """Take all of them away: the run has ended, and what it came to is written elsewhere."""
         for step in self.steps():
             self._remove(self.folder / f"step-{step}")
-        self.folder.rmdir()
+        if self.folder.is_dir():  # a short run has written none
+            self.folder.rmdir()
 
     def load(self, model: Parallelized, optimizer: torch.optim.Optimizer) -> tuple[int, dict[str, Any]] | None:
         """Take the newest undamaged checkpoint into this rank's part; returns its step and `rest`, None for no one.
