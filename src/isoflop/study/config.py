@@ -116,7 +116,7 @@ device = "{config.device}"            # "cpu" or "cuda"
 [corpus]
 paths = ["stdlib"]        # files, folders, globs (.txt .py .jsonl .parquet .gz ...), or "stdlib": Python's own source
 # column = "text"         # the text column of Parquet and JSONL files, or of the data set
-# mixture = [{{ paths = ["a"], weight = 0.7 }}, {{ paths = ["b"], weight = 0.3 }}]   # shares of tokens, instead of paths
+# mixture = [{{ paths = ["a"], weight = 0.7 }}, {{ paths = ["b"], weight = 0.3 }}]  # shares of tokens, for paths
 # dataset = "NAME"        # a Hugging Face data set instead of paths (needs the package `datasets`)
 valid_percent = {config.corpus.valid_percent}       # share of the documents that is kept aside for the validation loss
 
