@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -248,3 +249,19 @@ def test_without_a_cluster_the_user_is_told_what_to_do(monkeypatch: pytest.Monke
     monkeypatch.setenv("PATH", str(Path(shutil.which("true") or "/bin/true").parent))
     with pytest.raises(UserError, match="sbatch"):
         SlurmExecutor(tmp_path, Resources())
+
+
+@pytest.mark.parametrize("moment", ["__init__", "start"])
+def test_an_interrupt_while_a_worker_is_started_stays_an_interrupt(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, moment: str
+) -> None:
+    """Ctrl-C between the start of the process and that of the thread that listens to it."""
+
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"isoflop.executors.local.threading.Thread.{moment}", interrupt)
+    executor = LocalExecutor(slots=1)
+    with pytest.raises(KeyboardInterrupt), executor:
+        list(executor.run(stub_tasks.tasks(1, tmp_path / "out")))
+    assert [process.poll() for process in executor._processes.values()] == [-signal.SIGKILL]

@@ -50,7 +50,9 @@ class LocalExecutor:
         for process in self._processes.values():
             process.kill()
         for slot, process in self._processes.items():
-            self._threads[slot].join()
+            thread = self._threads.get(slot)
+            if thread is not None and thread.ident is not None:  # Ctrl-C may have come before it was there, or started
+                thread.join()
             with contextlib.suppress(BrokenPipeError), process:  # waits and closes the pipes
                 pass
 
