@@ -32,16 +32,24 @@ class Columns:
 
 @dataclass(frozen=True)
 class LabelledTexts:
-    """Texts with their labels, in the file's order, and where each stands in it."""
+    """Texts with their labels, in the file's order, and where each stands in it.
+
+    A text is a string, or a tuple of strings where a task reads several; a label likewise, as the task has it.
+    """
 
     source: str
     columns: Columns
-    texts: tuple[str, ...]
-    labels: tuple[str, ...]
+    texts: tuple[Any, ...]
+    labels: tuple[Any, ...]
     places: tuple[str, ...]
 
     def __len__(self) -> int:
         return len(self.texts)
+
+    def take(self, chosen: Sequence[int]) -> LabelledTexts:
+        """The examples with these numbers, counted from 0, in this order."""
+        texts, labels, places = (tuple(one[at] for at in chosen) for one in (self.texts, self.labels, self.places))
+        return LabelledTexts(self.source, self.columns, texts, labels, places)
 
 
 def read_labelled(path: Path, *, text: str | None = None, label: str | None = None) -> LabelledTexts:
