@@ -58,7 +58,7 @@ def read_labelled(path: Path, *, text: str | None = None, label: str | None = No
     Raises `UserError`, with the line, for a missing column, an empty text or label, a row with too many or too few
     fields and text that is not UTF-8.
     """
-    rows = _rows(path)
+    rows = read_rows(path)
     first = next(rows, None)
     if first is None:
         raise UserError(f"{path} has no rows: a table needs a header and a line for each text.")
@@ -81,7 +81,8 @@ def _and_then(first: tuple[str, Record], rest: Places) -> Places:
     yield from rest
 
 
-def _rows(path: Path) -> Places:
+def read_rows(path: Path) -> Places:
+    """The rows of a table of any form, each with its place. Raises `UserError` as `read_labelled` does."""
     readers: Mapping[str, Callable[[Path], Places]] = {
         ".csv": _csv_rows,
         ".tsv": _tsv_rows,
