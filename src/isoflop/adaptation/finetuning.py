@@ -146,7 +146,9 @@ class _Finetuning:
         self.batches = SeededBatches(texts, recipe.seed)
         pooling = recipe.pooling or usual_pooling(body)
         model = Classifier(body, len(split.labels), pooling=pooling, seed=recipe.seed)
-        recipe.method.prepare(model, seed=recipe.seed)
+        recipe.method.prepare(body, seed=recipe.seed)
+        for weight in model.unread():
+            weight.requires_grad_(False)
         self.choice = _precision(self.pretrained, recipe, self.steps, machine.device)
         set_precision(model.to(machine.device), self.choice)
         self.model, self.trainee = model, Trainee(model, recipe.optimizer(model))
@@ -226,7 +228,7 @@ class _Finetuning:
 
     def _measured(self) -> Result:
         """Make an ordinary model of the trained one, measure it as it will be used, and save it."""
-        self.recipe.method.finish(self.model)
+        self.recipe.method.finish(self.model.body)
         scores = {name: self._predicted(name) for name in self.split.held_out}
         floor = fit_floor(self.split)
         warnings = (*self._notes(), *(() if floor else (MISSING,)))

@@ -14,11 +14,12 @@ import torch
 from tokenizers import Tokenizer
 
 from isoflop.adaptation.classifier import POOLINGS, Classifier
+from isoflop.adaptation.methods import load_body, save_body
 from isoflop.adaptation.prediction import Guess, guesses, probabilities
 from isoflop.adaptation.pretrained import fitting_tokenizer, tokenize
 from isoflop.errors import UserError
 from isoflop.files import write_json, write_text
-from isoflop.models import Model, ModelInfo, load_model, save_model
+from isoflop.models import ModelInfo
 from isoflop.models.storage import read_json_object, read_weights, write_weights
 
 SCHEMA = 1
@@ -47,14 +48,7 @@ class TextClassifier:
 def save_classifier(folder: Path, classifier: TextClassifier, *, info: ModelInfo, card: str) -> None:
     """Write `classifier`, whose pretrained model `info` describes; `classifier.json` comes last."""
     model = classifier.model
-    save_model(
-        folder,
-        model.body,
-        parametrization=info.parametrization,
-        base=info.base,
-        objective=info.objective,
-        tokenizer=info.tokenizer,
-    )
+    save_body(folder, model.body, info)
     write_weights(folder / HEAD, {name: weight.detach().cpu() for name, weight in model.head.state_dict().items()})
     write_text(folder / CARD, card)
     record = {
@@ -82,8 +76,7 @@ def load_classifier(folder: Path) -> TextClassifier:
         or not isinstance(longest, int)
     ):
         raise UserError(f"{folder / CLASSIFIER} is damaged, or of another version of isoflop: fine-tune again.")
-    body, info = load_model(folder)
-    assert isinstance(body, Model)
+    body, info = load_body(folder)
     if info.tokenizer is None:
         raise UserError(f"{folder} has no tokenizer: it is damaged.")
     model = Classifier(body, len(labels), pooling=pooling)

@@ -37,6 +37,7 @@ class Layers(nn.Module):
         self.blocks = nn.ModuleList(Block(shape, logit_scale, crossed=crossed) for _ in range(shape.layers))
         self.norm = build_norm(shape, shape.width) if first else None
         self.relative = nn.Embedding(RELATIVE_BUCKETS, shape.heads) if shape.positions == "relative" else None
+        self.prompt: nn.Module | None = None  # puts vectors before every sequence (adaptation's prompt tuning)
         if shape.positions == "rotary":
             cos_TC, sin_TC = rotary_table(shape)
             self.register_buffer("cos_TC", cos_TC, persistent=False)
@@ -53,6 +54,9 @@ class Layers(nn.Module):
         memory: tuple[Tensor, View] | None = None,
     ) -> Tensor:
         """Embeddings to the stack's last states, (B, T, D) both; `memory`: what an encoder read, and the view of it."""
+        length = x_BTD.shape[1]
+        if self.prompt is not None:
+            x_BTD, documents, prefix = self.prompt(x_BTD, documents, prefix)
         view = self._view(x_BTD, documents, prefix)
         rotation = self._rotation(x_BTD.shape[1])
         if self.embedding_norm is not None:
@@ -61,6 +65,8 @@ class Layers(nn.Module):
             x_BTD = F.dropout(x_BTD, self.shape.dropout)
         for block in self.blocks:
             x_BTD = block(x_BTD, rotation, view, memory)
+        if self.prompt is not None:
+            x_BTD = x_BTD[:, -length:]
         return x_BTD if self.norm is None else self.norm(x_BTD)
 
     def _rotation(self, length: int) -> Rotation | None:
