@@ -81,7 +81,7 @@ def test_training_falls_and_an_interrupted_one_comes_to_the_same_weights(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("isoflop.adaptation.finetuning.fit_floor", lambda split: None)
+    monkeypatch.setattr("isoflop.adaptation.tasks.classify.fit_floor", lambda split: None)
     recipe = Recipe(short(method), RATES[method.name], batch=20, epochs=4)
     folder, whole, parts = untrained(stack, tied=stack == "encoder"), tmp_path / "whole", tmp_path / "parts"
     *_, result = finetune(folder, few, out=whole, recipe=recipe)
