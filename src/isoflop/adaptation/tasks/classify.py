@@ -24,7 +24,6 @@ from isoflop.adaptation.table import LabelledTexts, read_labelled
 from isoflop.adaptation.task import Files, Floor, Measured, Predictor
 from isoflop.errors import UserError
 from isoflop.evaluation.classification import classification_scores
-from isoflop.models import Model
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,6 @@ class Classify:
         if not isinstance(labels, list) or pooling not in POOLINGS or not isinstance(longest, int):
             raise damaged(folder / TASK)
         body, tokenizer = load_body(folder)
-        assert isinstance(body, Model)
         model = Classifier(body, len(labels), pooling=pooling)
         put_head(model.head, folder)
         return TextClassifier(model, tokenizer, tuple(map(str, labels)), longest)
