@@ -82,11 +82,11 @@ def load_body(folder: Path) -> tuple[Model, Tokenizer]:
     return body, fitting_tokenizer(info)
 
 
-def put_head(part: nn.Module, folder: Path) -> None:
-    """Read the task's own weights into `part`. Raises `UserError` where they are others."""
-    weights = read_weights(folder / HEAD)
+def put_head(part: nn.Module, folder: Path, *, name: str = HEAD) -> None:
+    """Read the task's own weights, those in the file `name`, into `part`. Raises `UserError` where they are others."""
+    weights = read_weights(folder / name)
     wanted = {name: weight.shape for name, weight in part.state_dict().items()}
     if {name: weight.shape for name, weight in weights.items()} != wanted:
-        raise UserError(f"{folder / HEAD} does not fit the labels and the model beside it: it is damaged.")
+        raise UserError(f"{folder / name} does not fit the labels and the model beside it: it is damaged.")
     with torch.no_grad():
         part.load_state_dict(weights)

@@ -48,6 +48,9 @@ def finetune(
     max_length: int = typer.Option(
         None, "--max-length", help="Longest text in tokens; the model's context without it."
     ),
+    long: str = typer.Option(
+        None, "--long", help="Read of long texts: head, tail, both, segments, hierarchical or window; head without it."
+    ),
     pooling: str = typer.Option(
         None, "--pooling", help="mean, first or last token; an encoder's mean, a decoder's last."
     ),
@@ -68,7 +71,8 @@ def finetune(
     wanted: dict[str, Any] = {"longest": max_length, "pooling": pooling, "precision": precision, "seed": seed}
     chosen = method_named(method, rank=rank, targets=layers, length=prompt_length)
     recipe = Recipe(method=chosen, learning_rate=lr, batch=batch, epochs=epochs, **wanted)
-    asked = task_named(task, _settings(option, text, label))
+    settings = option if long is None else [*option, f"long={long}"]
+    asked = task_named(task, _settings(settings, text, label))
     split = asked.read(Files(data, dev, test))
     _say_what_was_read(split)
     result = _run(model, split, out, {"recipe": recipe, "machine": Machine(threads or _cores(), device)})
