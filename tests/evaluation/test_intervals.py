@@ -161,5 +161,6 @@ def test_equal_models_are_told_apart_as_seldom_as_the_level_says(figure: object)
             rows = [(truth == one).astype(float) + 0.5 for one in (a, b)]  # not binary: randomisation
             found.append(paired_test(*rows, resampling=Resampling(draws=300)).p_value)
         else:
-            found.append(paired_test(f1_rows(truth, a), f1_rows(truth, b), f1, resampling=Resampling(draws=300)).p_value)
+            rows = f1_rows(truth, a), f1_rows(truth, b)
+            found.append(paired_test(*rows, f1, resampling=Resampling(draws=300)).p_value)
     assert 0.015 <= np.mean(np.array(found) < 0.05) <= 0.085

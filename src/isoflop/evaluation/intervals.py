@@ -1,6 +1,6 @@
 """How sure a figure is: bootstrap intervals over examples, and paired tests between two models on the same examples.
 
-N examples, K columns of numbers of each. A figure is a function of the columns' means, so one mechanism serves them all:
+N examples, K columns of numbers of each. A figure is a function of the columns' means, so one mechanism serves all:
 accuracy (K = 1), bits per byte (nats and bytes), F1 (counts by label), BLEU (counts of n-grams). A function takes an
 array (..., K) of means and gives (...): it is asked for thousands of resampled means at once.
 """
@@ -37,7 +37,7 @@ def ratio(means: Array) -> Array:
 
 @dataclass(frozen=True)
 class Interval:
-    """A figure and its interval; `low` and `high` are None where fewer than two examples differ: nothing to resample."""
+    """A figure and its interval; `low` and `high` are None where there is nothing to resample."""
 
     value: float
     low: float | None
