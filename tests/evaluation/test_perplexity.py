@@ -1,4 +1,4 @@
-"""Every token counts once, with enough before it; sums are those of plain passes through the model; bytes are the text's."""
+"""Every token counts once, with enough before it, as in plain passes through the model; bytes are the text's."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from tests.evaluation.conftest import CONTEXT, TEXT
 
 from isoflop.errors import UserError
 from isoflop.evaluation.language_model import LanguageModel, read_language_model
 from isoflop.evaluation.perplexity import Reading, _causal_windows, measure_text
 from isoflop.evaluation.texts import LEAST_UNITS, Document, Texts, read_texts, units_of
 from isoflop.models import IGNORED, Batch
-from tests.evaluation.conftest import CONTEXT, TEXT
 
 
 def texts(*contents: str) -> Texts:
@@ -174,6 +174,7 @@ def test_a_text_that_tokens_do_not_give_back_is_told(decoder: Path) -> None:
     assert any("give the text back" in note for note in measure_text(model, texts(TEXT)).notes)
 
 
+@torch.no_grad()
 def test_without_a_start_token_the_first_token_is_paid_for_evenly(decoder: Path) -> None:
     model = dataclasses.replace(read_language_model(decoder / "model"), start=None)
     ids = model.tokenizer.encode("ab").ids

@@ -16,6 +16,7 @@ from isoflop.evaluation.perplexity import Measured, Reading, Tell, measure_text
 from isoflop.evaluation.texts import Texts
 
 MASKED = "masked nats per token"
+OTHER_TOKENS = "The models have different tokenizers: bits per byte compare, nats per token and perplexity do not."
 
 
 def evaluate_text(
@@ -29,8 +30,9 @@ def evaluate_text(
 ) -> Evaluated:
     """Measure the model in the folder (or GGUF file) `model` on `texts`, and `against` on the same.
 
-    A causal model has nats per token, perplexity and bits per byte; an encoder has the mean nats of masked tokens, which
-    is no perplexity: no text's probability is a product of them. Raises `UserError` where the two can't be compared.
+    A causal model has nats per token, perplexity and bits per byte; an encoder has the mean nats of masked tokens,
+    which is no perplexity: no text's probability is a product of them. Raises `UserError` where the two can't be
+    compared.
     """
     reading, resampling = reading or Reading(), resampling or Resampling()
     paths = [model] if against is None else [model, against]
@@ -50,7 +52,7 @@ def evaluate_text(
         data={"hash": texts.hash, "documents": len(texts.documents), "bytes": texts.bytes},
         how={"reading": asdict(reading), "intervals over": measured[0].units.what},
         figures=figures_of(measures, resampling),
-        notes=(*_of_texts(texts), *notes, *_of_tokens(models, same)),
+        notes=(*_of_texts(texts), *notes, *(() if same else (OTHER_TOKENS,))),
         resampling=resampling,
     )
 
@@ -97,9 +99,3 @@ def _of_texts(texts: Texts) -> list[str]:
     if texts.cut:
         notes.append(f"The text was cut behind {texts.bytes:,} bytes, as --max-bytes asks.")
     return notes
-
-
-def _of_tokens(models: Sequence[LanguageModel], same: bool) -> list[str]:
-    if same:
-        return []
-    return ["The models have different tokenizers: bits per byte compare, nats per token and perplexity do not."]

@@ -1,4 +1,4 @@
-"""What an evaluation came to: figures of one model or of two beside each other, with intervals, as a value and a file."""
+"""What an evaluation came to: figures of one model or of two, with intervals and tests, as a value and as a file."""
 
 from __future__ import annotations
 

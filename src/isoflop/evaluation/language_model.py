@@ -94,14 +94,18 @@ def _from_checkpoint(folder: Path) -> LanguageModel:
     except UserError as reason:
         return _through_transformers(folder, None, reason)
     if info.shape.stack == "encoder" and not names[0].endswith(HEADS):
-        raise UserError(f"{folder} is a {names[0]}, which has no head that names tokens: it gives no text a probability.")
+        raise UserError(
+            f"{folder} is a {names[0]}, which has no head that names tokens: it gives no text a probability."
+        )
     return _of_ours(model, info, folder, tuple(str(one.message) for one in caught))
 
 
 def _of_ours(model: nn.Module, info: ModelInfo, folder: Path, notes: tuple[str, ...]) -> LanguageModel:
     shape = info.shape
     if shape.stack == "encoder_decoder":
-        raise UserError(f"{folder} is an encoder-decoder, which gives a text a probability only for a source beside it.")
+        raise UserError(
+            f"{folder} is an encoder-decoder, which gives a text a probability only for a source beside it."
+        )
     if info.tokenizer is None or not info.tokenizer.exists():
         raise UserError(f"{folder} has no tokenizer.json, and a text can't be read without the model's own tokenizer.")
     tokenizer = _fitting(read_tokenizer(info.tokenizer, shape), shape.vocab, folder)
@@ -129,9 +133,9 @@ def _through_transformers(folder: Path, gguf: str | None, reason: UserError | No
     try:
         with _quiet():
             tokenizer = AutoTokenizer.from_pretrained(folder, **how)
-            stock, info = AutoModelForCausalLM.from_pretrained(
-                folder, dtype=torch.float32, output_loading_info=True, **how
-            )
+            how |= {"dtype": torch.float32, "output_loading_info": True}
+            found: Any = AutoModelForCausalLM.from_pretrained(folder, **how)
+            stock, info = found
     except Exception as error:  # transformers raises whatever its parts raise
         what = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"{reason or folder}: transformers can't read it as a causal model either ({what}).") from error
@@ -140,7 +144,9 @@ def _through_transformers(folder: Path, gguf: str | None, reason: UserError | No
         raise UserError(f"The checkpoint in {folder} has no weight {missing[0]}: it is no causal language model.")
     bpe = getattr(tokenizer, "backend_tokenizer", None)
     if bpe is None:
-        raise UserError(f"The tokenizer in {folder} does not say where its tokens stand in the text (no tokenizer.json).")
+        raise UserError(
+            f"The tokenizer in {folder} does not say where its tokens stand in the text (no tokenizer.json)."
+        )
     config = stock.config.get_text_config()
     bpe = _fitting(bpe, config.vocab_size, folder)
     start = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
@@ -167,7 +173,9 @@ def _quiet() -> Iterator[None]:
 def _fitting(tokenizer: Tokenizer, vocab: int, folder: Path) -> Tokenizer:
     size = tokenizer.get_vocab_size()
     if not LEAST_SHARE * vocab <= size <= vocab:
-        raise UserError(f"The tokenizer in {folder} has {size:,} tokens and the model {vocab:,}: it is another model's.")
+        raise UserError(
+            f"The tokenizer in {folder} has {size:,} tokens and the model {vocab:,}: it is another model's."
+        )
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer

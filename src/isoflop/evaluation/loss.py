@@ -78,7 +78,7 @@ def _sequence_losses(model: nn.Module, batch: Batch) -> Tensor:
 
 @torch.no_grad()
 def token_losses(model: nn.Module, batch: Batch) -> Tensor:
-    """The loss in nats of each token of `batch` that is to be predicted (N,), in order; `model` is in evaluation mode."""
+    """The loss in nats of each token of `batch` that is to be predicted (N,), in order."""
     with precision_of(model, batch.inputs.device):
         return _counted_losses(model, batch, batch.targets != IGNORED)
 

@@ -1,9 +1,9 @@
 """How probable a language model finds text: nats per token, perplexity, bits per byte; for an encoder masked nats.
 
 A text's tokens are predicted from what stands before them, the first one from the model's start token. A text longer
-than the window is read in windows that begin a stride apart; each token counts once, in the first window that has it, so
-it has at least `window - stride` tokens before it, and the last window ends with the text and is full. (With a stride
-as long as the window this is lm-evaluation-harness' `loglikelihood_rolling`.) B sequences, T tokens.
+than the window is read in windows that end a stride apart; each token counts once, in the first window that has it, so
+at least `window - stride` tokens stand before it; the last window ends with the text and is full. (With a stride as
+long as the window this is the harness' `loglikelihood_rolling`.) B sequences, T tokens, U units of text.
 """
 
 from __future__ import annotations
@@ -86,14 +86,16 @@ def measure_text(model: LanguageModel, texts: Texts, *, reading: Reading | None 
         if model.marks is not None:
             windows += _masked_windows(model, ids, unit_of, window, np.random.default_rng([reading.mask_seed, number]))
             continue
-        if model.start is None and len(ids):
+        if model.start is not None:
+            ids, unit_of = np.append(model.start, ids), np.append(0, unit_of)
+        elif len(ids):
             nats[unit_of[0]] += np.log(model.vocab)
             tokens[unit_of[0]] += 1
-        else:
-            ids, unit_of = np.append(model.start, ids), np.append(0, unit_of)
         windows += _causal_windows(ids, unit_of, window, stride)
     if model.start is None and model.marks is None:
-        notes.append("The model has no start token: a text's first token counts as one drawn evenly from its vocabulary.")
+        notes.append(
+            "The model has no start token: a text's first token counts as one drawn evenly from its vocabulary."
+        )
     for group, losses in _losses(model, windows, tell):
         counted = group.targets != IGNORED
         np.add.at(nats, group.units[counted], losses)
@@ -119,9 +121,7 @@ def _tokenised(
         )
 
 
-def _causal_windows(
-    ids: NDArray[np.int64], units: NDArray[np.int64], window: int, stride: int
-) -> Iterator[_Window]:
+def _causal_windows(ids: NDArray[np.int64], units: NDArray[np.int64], window: int, stride: int) -> Iterator[_Window]:
     """Each token but the first is a target once; `units` are those of `ids`."""
     inputs, targets, of = ids[:-1], ids[1:], units[1:]
     done = 0
@@ -137,7 +137,7 @@ def _causal_windows(
 def _masked_windows(
     model: LanguageModel, ids: NDArray[np.int64], units: NDArray[np.int64], window: int, draw: np.random.Generator
 ) -> Iterator[_Window]:
-    """Stretches side by side, between the model's marks; of each the same share of tokens is hidden, all by the mask."""
+    """Stretches side by side between the model's marks; of each the same share of tokens is hidden, all by the mask."""
     assert model.marks is not None
     before, after = np.array(model.marks.before, dtype=np.int64), np.array(model.marks.after, dtype=np.int64)
     room = window - len(before) - len(after)
