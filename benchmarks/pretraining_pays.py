@@ -25,14 +25,14 @@ from isoflop.files import write_json, write_text
 from isoflop.models import build_model, parametrization, save_model
 from isoflop.runs import Run
 from isoflop.shapes import ModelShape
-from isoflop.training import Plan, Progress, TrainSettings, pretrain
-from isoflop.training.plan import DataSettings
+from isoflop.training import Progress, pretrain
+from isoflop.training.plan import DataSettings, Plan, TrainSettings
 from isoflop.training.text import read_text
 
 DATA = Path(os.environ.get("ISOFLOP_DATA", Path(__file__).resolve().parents[2] / "shared" / "data")) / "text"
-SHAPE = ModelShape(4, 192, 3, 8196, 128, 512, norm="plain", stack="encoder")
+SHAPE = ModelShape(4, 192, 3, 4100, 128, 512, norm="plain", stack="encoder")
 SHARES = (0.05, 0.125, 0.25, 0.5, 1.0)
-BATCH_TOKENS, WARMUP = 4096, 0.05
+BATCH_TOKENS, WARMUP = 2048, 0.05
 RATES = (1e-4, 3e-4, 1e-3)
 SEEDS = (0, 1, 2)
 GAIN = 0.05
@@ -105,7 +105,7 @@ class Bench:
         split = read_split(table / "train.csv", dev=table / "dev.csv", test=table / "test.csv")
         for event in finetune(model.folder, split, out=out, recipe=recipe, machine=self.machine):
             if isinstance(event, EpochEnded):
-                print(f"  {out.name}: epoch {event.epoch}, dev {event.accuracy:.4f}", flush=True)
+                print(f"  {out.name}: epoch {event.epoch}, dev {event.scores.figures['accuracy']:.4f}", flush=True)
             if isinstance(event, Result):
                 return event
         raise RuntimeError(f"{out} diverged")
@@ -179,6 +179,7 @@ def draw(points: Sequence[Point], floor: float, path: Path) -> None:
         axes.axhline(points[0].mean, color=colour, linewidth=0.8, linestyle=":")
         axes.annotate(f"untrained {points[0].mean:.3f}", (left, points[0].mean), (6, 5), textcoords="offset points")
         axes.set_xscale("log")
+        axes.minorticks_off()
         axes.set_xlabel("pretraining compute C = 6ND, FLOPs")
         axes.set_ylabel("sst2 test accuracy after fine-tuning")
         figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)

@@ -31,7 +31,7 @@ def study_of_finetunings(file: Path, out: Path, *, seed: int | None, dry_run: bo
     if seed is not None:
         config = dataclasses.replace(config, seed=seed)
     if dry_run:
-        _dry_run(config, out)
+        _dry_run(config)
         return
     with _Display(config.data.judged) as display:
         verdict = run_finetune_study(config, out, listen=display.listen, on=on)
@@ -112,10 +112,10 @@ def _say(verdict: dict[str, Any]) -> None:
             print(f"  {trade['method']}: {sentence}")
 
 
-def _dry_run(config: FinetuneStudyConfig, out: Path) -> None:
+def _dry_run(config: FinetuneStudyConfig) -> None:
     from isoflop.study.finetune.study import design
 
-    laid_out, axes = design(config, out), config.axes
+    laid_out, axes = design(config), config.axes
     table = Table("labels", "steps", "fine-tunings")
     each = len(laid_out.models) * len(axes.methods) * axes.seeds
     texts = 0

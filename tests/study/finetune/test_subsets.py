@@ -1,4 +1,4 @@
-"""Subsets lie one in the other, have each label's share, and are files that any fine-tuning reads."""
+"""Subsets lie one in the other and have each label's share."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from adaptation.conftest import write_rows
 from isoflop.adaptation import read_split
 from isoflop.errors import UserError
 from isoflop.study.finetune.config import AxesConfig
-from isoflop.study.finetune.subsets import nested_order, sizes_of, write_subset
+from isoflop.study.finetune.subsets import nested_order, sizes_of, subset_of
 
 LABELS = ["rare"] * 7 + ["some"] * 40 + ["many"] * 153
 
@@ -39,12 +39,14 @@ def tables(tmp_path: Path) -> Path:
     return write_rows(tmp_path / "train.csv", rows, ("sentence", "class"))
 
 
-def test_a_subset_is_a_file_with_the_table_s_own_columns(tables: Path, tmp_path: Path) -> None:
+def test_a_subset_is_the_same_task_with_fewer_texts_and_another_hash(tables: Path) -> None:
     split = read_split(tables, test=tables.parent / "test.csv")
-    small, large = (write_subset(split, tmp_path, size=size, seed=3) for size in (40, 80))
-    texts = [read_split(path, test=tables.parent / "test.csv").train.texts for path in (small, large)]
-    assert texts[1][:40] == texts[0]
-    assert set(texts[1]) <= set(split.train.texts)
+    small, large = (subset_of(split, size=size, seed=3) for size in (40, 80))
+    assert large.train.texts[:40] == small.train.texts
+    assert set(large.train.texts) < set(split.train.texts)
+    assert small.parts["test"] == split.parts["test"]
+    assert small.labels == split.labels
+    assert len({split.hash, small.hash, large.hash}) == 3
 
 
 def test_sizes_are_halves_of_the_whole_unless_they_are_given(tables: Path) -> None:

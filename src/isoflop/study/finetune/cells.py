@@ -10,6 +10,7 @@ from typing import Any
 
 from isoflop.adaptation import (
     Machine,
+    Split,
     Stepped,
     finetune,
     read_result,
@@ -18,7 +19,8 @@ from isoflop.adaptation import (
 from isoflop.errors import UserError
 from isoflop.executors import Task
 from isoflop.runs import Run, read_run
-from isoflop.study.finetune.config import FinetuneStudyConfig
+from isoflop.study.finetune.config import FinetuneStudyConfig, RecipeConfig, TableConfig
+from isoflop.study.finetune.subsets import subset_of
 
 COLUMNS = (
     "run", "trunk", "model", "method", "seed", "finetuning_examples", "finetuning_tokens", "params",
@@ -54,13 +56,12 @@ def pretraining_of(folder: Path) -> Pretraining:
 
 @dataclass(frozen=True)
 class Cell:
-    """One fine-tuning: `labels` texts in the file `subset`."""
+    """One fine-tuning, on `labels` texts in the order of `seed`."""
 
     model: Pretraining
     method: str
     labels: int
     seed: int
-    subset: str
 
     @property
     def trunk(self) -> str:
@@ -70,6 +71,12 @@ class Cell:
     @property
     def name(self) -> str:
         return f"{self.model.name}-{self.method}-n{self.labels}-s{self.seed}"
+
+
+def read_table(data: TableConfig) -> Split:
+    """The whole table. Raises `UserError` for whatever is wrong in it."""
+    parts = {name: Path(given) for name in ("dev", "test") if (given := getattr(data, name))}
+    return read_split(Path(data.train), **parts, text=data.text, label=data.label)
 
 
 def as_task(cell: Cell, config: FinetuneStudyConfig, out: Path) -> Task:
@@ -90,12 +97,9 @@ def run_cell(spec: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
     The trained weights are not kept: a study has many cells, and its results are the records.
     """
-    from isoflop.study.finetune.config import RecipeConfig
-
     cell, data, out = spec["cell"], spec["data"], Path(spec["out"])
     if not (out / "run.json").exists():
-        files = {part: Path(data[part]) for part in ("dev", "test") if data[part]}
-        split = read_split(Path(cell["subset"]), **files, text=data["text"], label=data["label"])
+        split = subset_of(read_table(TableConfig(**data)), size=cell["labels"], seed=cell["seed"])
         recipe = RecipeConfig(**spec["recipe"]).recipe(cell["method"], labels=cell["labels"], seed=cell["seed"])
         model = Path(cell["model"]["folder"])
         for event in finetune(model, split, out=out, recipe=recipe, machine=Machine(**spec["machine"])):

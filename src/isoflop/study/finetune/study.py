@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from isoflop.adaptation import Split, read_split
+from isoflop.adaptation import Split
 from isoflop.errors import UserError
 from isoflop.executors import Executor, alone
 from isoflop.files import write_json, write_text
 from isoflop.runs import read_run
-from isoflop.study.finetune.cells import COLUMNS, Cell, Pretraining, as_task, pretraining_of, row_of
+from isoflop.study.finetune.cells import COLUMNS, Cell, Pretraining, as_task, pretraining_of, read_table, row_of
 from isoflop.study.finetune.config import FinetuneStudyConfig
 from isoflop.study.finetune.laws import LEVEL, Fitted, answers, fit_curves, fit_joint, floor_rows, predictions, trade
-from isoflop.study.finetune.subsets import sizes_of, write_subset
+from isoflop.study.finetune.subsets import sizes_of
 from isoflop.study.study import Clock, executor_for, now, settle_settings
 
 Row = dict[str, Any]
@@ -71,11 +71,9 @@ class Design:
     largest: tuple[Cell, ...]
 
 
-def design(config: FinetuneStudyConfig, out: Path) -> Design:
+def design(config: FinetuneStudyConfig) -> Design:
     """Read table and models and lay out the cells, largest first. Raises `UserError` for a setting that can't be."""
-    data = config.data
-    parts = {name: Path(given) for name in ("dev", "test") if (given := getattr(data, name))}
-    split = read_split(Path(data.train), **parts, text=data.text, label=data.label)
+    split = read_table(config.data)
     models = tuple(pretraining_of(Path(folder)) for folder in config.axes.models)
     names = [model.name for model in models]
     twice = next((name for name in names if names.count(name) > 1), None)
@@ -83,7 +81,7 @@ def design(config: FinetuneStudyConfig, out: Path) -> Design:
         raise UserError(f"axes.models has two folders called {twice!r}, and cells are called by them: rename one.")
     sizes = sizes_of(config.axes, split)
     cells = [
-        Cell(model, method, size, config.seed + seed, str(out / "subsets" / f"n{size}-s{config.seed + seed}.csv"))
+        Cell(model, method, size, config.seed + seed)
         for size in reversed(sizes)
         for model in models
         for method in config.axes.methods
@@ -98,18 +96,15 @@ def run_finetune_study(
 ) -> dict[str, Any]:
     """Run the study `config` in the folder `out`, or go on with it; returns the verdict, which is also on disk.
 
-    Leaves `runs/`, `subsets/`, `cells.csv`, `prediction.json`, `fits.json`, `verdict.json` and `report.html` in `out`.
+    Leaves `runs/`, `cells.csv`, `prediction.json`, `fits.json`, `verdict.json` and `report.html` in `out`.
     Raises `UserError` where `out` holds a study with other settings or data, or is in use.
     """
     out = out.resolve()
     with alone(out, what="the study"):
         settings = settle_settings(config, out)
-        clock, laid_out = Clock(out), design(config, out)
+        clock, laid_out = Clock(out), design(config)
         _settle_data(laid_out, out)
         write_json(out / "study.json", settings)
-        for size in laid_out.sizes:
-            for seed in range(config.axes.seeds):
-                write_subset(laid_out.split, out / "subsets", size=size, seed=config.seed + seed)
         for warning in laid_out.split.warnings:
             listen(Said(warning))
         with executor_for(on, config.machines, out) as executor:

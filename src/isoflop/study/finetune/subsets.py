@@ -1,18 +1,15 @@
-"""Nested, stratified subsets of a table of labels, as files that a fine-tuning reads like any other."""
+"""Nested, stratified subsets of a table of labels."""
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
 from isoflop.adaptation import Split
+from isoflop.adaptation.split import TRAIN
 from isoflop.errors import UserError
-from isoflop.files import write_text
 from isoflop.study.finetune.config import AxesConfig
 
 
@@ -50,16 +47,7 @@ def sizes_of(axes: AxesConfig, split: Split) -> tuple[int, ...]:
     return sizes
 
 
-def write_subset(split: Split, folder: Path, *, size: int, seed: int) -> Path:
-    """Write the first `size` training texts of the order of `seed` to a CSV file in `folder`, and return its path."""
-    path = folder / f"n{size}-s{seed}.csv"
-    if path.exists():
-        return path
+def subset_of(split: Split, *, size: int, seed: int) -> Split:
+    """`split` with the first `size` training texts of the order of `seed`."""
     train = split.train
-    table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow((train.columns.text, train.columns.label))
-    for place in nested_order(train.labels, seed=seed)[:size]:
-        writer.writerow((train.texts[place], train.labels[place]))
-    write_text(path, table.getvalue())
-    return path
+    return split.with_parts({**split.parts, TRAIN: train.take(nested_order(train.labels, seed=seed)[:size])})
