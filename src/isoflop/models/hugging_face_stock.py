@@ -32,9 +32,9 @@ class StockDecoder(nn.Module):
         self.model, self.tokenizer, self.context = model, tokenizer, context
         self.vocab = int(model.config.get_text_config().vocab_size)
 
-    def remember(self, tokens_T: Tensor) -> Any:
+    def remember(self, tokens_1T: Tensor) -> Any:
         """What the layers keep of tokens that every sequence begins with, for `logits`."""
-        return self.model(tokens_T[None], use_cache=True, logits_to_keep=1).past_key_values
+        return self.model(tokens_1T, use_cache=True, logits_to_keep=1).past_key_values
 
     def logits(self, inputs_BT: Tensor, *, last: int, remembered: Any = None) -> Tensor:
         """Logits of the token behind each of the `last` places: (B, last, V)."""

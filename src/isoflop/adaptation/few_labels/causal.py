@@ -5,6 +5,7 @@ B sequences, T tokens, V vocabulary.
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from torch import Tensor
 from isoflop.adaptation.pretrained import LEAST_SHARE, fitting_tokenizer
 from isoflop.errors import UserError
 from isoflop.models import Batch, Decoder, from_hugging_face, load_model
+from isoflop.models.cache import Cache
 from isoflop.models.hugging_face_stock import StockDecoder, gguf_files, load_stock_decoder
 
 TOKENS_AT_ONCE = 1024
@@ -80,13 +82,16 @@ class CausalModel:
 
     def _remembered(self, rows: Sequence[Tokens], continuations: Sequence[Continuation]) -> tuple[int, Any]:
         """How many tokens all sequences begin with, before any that is asked for, and what the layers keep of them."""
-        if not isinstance(self.decoder, StockDecoder) or len(rows) < 2:
-            return 0, None
         start = min(common_start(rows), min(len(one.before) for one in continuations) - 1)
-        if start < WORTH_REMEMBERING:
+        if start < WORTH_REMEMBERING or len(rows) < 2:
             return 0, None
+        beginning_1T = torch.tensor([rows[0][:start]])
         with self._precision():
-            return start, self.decoder.remember(torch.tensor(rows[0][:start]))
+            if isinstance(self.decoder, StockDecoder):
+                return start, self.decoder.remember(beginning_1T)
+            cache = Cache(len(self.decoder.blocks))
+            self.decoder.features(Batch(beginning_1T, beginning_1T), cache)
+            return start, cache
 
     def _logs(self, rows: Sequence[Tokens], last: int, remembered: Any) -> Tensor:
         """ln P of every token behind the `last` places of the longest of `rows`: (B, last, V).
@@ -100,7 +105,10 @@ class CausalModel:
             if isinstance(self.decoder, StockDecoder):
                 logits = self.decoder.logits(inputs_BT, last=last, remembered=remembered)
             else:
-                logits = self.decoder.head(self.decoder.features(Batch(inputs_BT, inputs_BT))[:, -last:])
+                cache = copy.deepcopy(remembered)
+                if cache is not None:
+                    cache.select(torch.zeros(len(rows), dtype=torch.int64))
+                logits = self.decoder.head(self.decoder.features(Batch(inputs_BT, inputs_BT), cache)[:, -last:])
         return torch.log_softmax(logits.float(), dim=-1)
 
     def _precision(self) -> torch.autocast:

@@ -10,7 +10,7 @@ import io
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -24,9 +24,10 @@ from isoflop.adaptation.few_labels.calibration import (
 from isoflop.adaptation.few_labels.causal import CausalModel
 from isoflop.adaptation.few_labels.prompts import draw_shots, make_prompts, shots_text
 from isoflop.adaptation.few_labels.template import Template, Verbalizer
-from isoflop.adaptation.floor import MISSING, Floor, fit_floor
+from isoflop.adaptation.floor import MISSING, fit_floor
 from isoflop.adaptation.prediction import guesses
 from isoflop.adaptation.split import Split
+from isoflop.adaptation.task import Floor
 from isoflop.errors import UserError
 from isoflop.evaluation.classification import Scores, classification_scores
 from isoflop.files import write_json, write_text
@@ -69,6 +70,15 @@ class Prompted:
     floor: Floor | None
     shots: tuple[int, ...]
     notes: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """All but the texts' own values, as plain values."""
+        floor = None
+        if self.floor is not None:
+            by_part = {part: scores.to_dict() for part, scores in self.floor.scores.items()}
+            floor = {"description": self.floor.description, "scores": by_part}
+        scores = {part: {name: one.to_dict() for name, one in each.items()} for part, each in self.scores.items()}
+        return {"scores": scores, "priors": self.priors, "floor": floor, "shots": self.shots, "notes": self.notes}
 
 
 @dataclass(frozen=True)
@@ -133,8 +143,8 @@ def prompt(
             notes.append(f"{answered.cut} of the {len(part):,} texts of {name} were cut to fit the model's context.")
     floor = fit_floor(split)
     result = Prompted(scores, priors, floor, prompter.shots, (*notes, *(() if floor else (MISSING,))))
-    write_json(out / "metrics.json", asdict(result))
-    write_json(out / "prompt.json", {**asdict(how), "labels": split.labels, "data_hash": split.hash})
+    write_json(out / "metrics.json", result.to_dict())
+    write_json(out / "prompt.json", {**asdict(how), "data_hash": split.hash})
     return result
 
 

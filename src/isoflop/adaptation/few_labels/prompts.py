@@ -59,28 +59,30 @@ def make_prompts(
     Raises `UserError` where shots and words leave no room for a text.
     """
     words = [template.space + word for label in verbalizer.words for word in label]
-    found, cut = [], 0
-    for text in texts:
-        asked = _asked(model, shots + template.asking(text), words)
-        whole = text
-        while (over := max(len(one.read) for one in asked) - model.context) > 0:
-            offsets = model.tokenizer.encode(text, add_special_tokens=False).offsets
-            text = text[: offsets[-over][0]].rstrip() if over < len(offsets) else ""
-            if not text and whole:
+    found, cut = _asked(model, [shots + template.asking(text) for text in texts], words), 0
+    for at, text in enumerate(texts):
+        kept = text
+        while (over := max(len(one.read) for one in found[at]) - model.context) > 0:
+            if not kept:
                 raise UserError(
                     f"A prompt is longer than the {model.context} tokens that the model reads, even without its text: "
                     "take fewer --shots or a shorter --template."
                 )
-            asked = _asked(model, shots + template.asking(text), words)
-        cut += text != whole
-        found.append(asked)
+            offsets = model.tokenizer.encode(kept, add_special_tokens=False).offsets
+            kept = kept[: offsets[-over][0]].rstrip() if over < len(offsets) else ""
+            found[at] = _asked(model, [shots + template.asking(kept)], words)[0]
+        cut += kept != text
     return Prompts(tuple(found), cut)
 
 
-def _asked(model: CausalModel, prompt: str, words: Sequence[str]) -> tuple[Continuation, ...]:
-    """The words behind the prompt, as the tokenizer spells them there: what all have in common is the prompt."""
-    prompt_ids, *wholes = (one.ids for one in model.tokenizer.encode_batch([prompt, *(prompt + w for w in words)]))
-    before = prompt_ids[: common_start([prompt_ids, *wholes])]
-    if not before or any(len(whole) == len(before) for whole in wholes):
-        raise UserError(f"The prompt {prompt[:40]!r} can't be continued by a word: put something before {{label}}.")
-    return tuple(Continuation(tuple(before), tuple(whole[len(before) :])) for whole in wholes)
+def _asked(model: CausalModel, prompts: Sequence[str], words: Sequence[str]) -> list[tuple[Continuation, ...]]:
+    """The words behind each prompt, as the tokenizer spells them there: what all have in common is the prompt."""
+    spelled = model.tokenizer.encode_batch([prompt + word for prompt in prompts for word in ("", *words)])
+    found, each = [], 1 + len(words)
+    for at, prompt in enumerate(prompts):
+        prompt_ids, *wholes = (one.ids for one in spelled[at * each : (at + 1) * each])
+        before = prompt_ids[: common_start([prompt_ids, *wholes])]
+        if not before or any(len(whole) == len(before) for whole in wholes):
+            raise UserError(f"The prompt {prompt[:40]!r} can't be continued by a word: put something before {{label}}.")
+        found.append(tuple(Continuation(tuple(before), tuple(whole[len(before) :])) for whole in wholes))
+    return found
