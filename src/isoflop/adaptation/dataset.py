@@ -43,13 +43,16 @@ def dataset_rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
     part = part or "train"
     if part not in found:
         raise UserError(f"{PREFIX}{name} has no part {part!r}: choose from {', '.join(found)}.")
-    names = {column: made.names for column, made in found[part].features.items() if hasattr(made, "int2str")}
+    kinds = {column: getattr(made, "feature", made) for column, made in found[part].features.items()}
+    names = {column: made.names for column, made in kinds.items() if hasattr(made, "int2str")}
     for number, record in enumerate(found[part], start=1):
         told = {column: _named(record[column], known) for column, known in names.items()}
         yield f"row {number} of {part}", {**record, **told}
 
 
 def _named(value: Any, names: list[str]) -> Any:
+    if isinstance(value, list):
+        return [_named(one, names) for one in value]
     return names[value] if isinstance(value, int) and 0 <= value < len(names) else None
 
 

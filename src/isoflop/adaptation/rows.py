@@ -13,7 +13,7 @@ import json
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from isoflop.adaptation.dataset import dataset_rows, is_dataset
 from isoflop.errors import UserError
@@ -82,7 +82,7 @@ def _decoded(path: Path, number: int, raw: bytes) -> str:
         ) from error
 
 
-def _utf_16_lines(path: Path, file: IO[bytes]) -> Iterator[str]:
+def _utf_16_lines(path: Path, file: Any) -> Iterator[str]:
     number = 0
     try:
         with io.TextIOWrapper(file, encoding="utf-16", newline="") as text:
