@@ -63,14 +63,14 @@ def finetune(
     wanted: dict[str, Any] = {"longest": max_length, "pooling": pooling, "precision": precision, "seed": seed}
     chosen = method_named(method, rank=rank, targets=layers)
     recipe = Recipe(method=chosen, learning_rate=lr, batch=batch, epochs=epochs, **wanted)
-    asked = task_named(task, _settings(option, text, label))
+    asked = task_named(task, task_settings(option, text, label))
     split = asked.read(Files(data, dev, test))
     _say_what_was_read(split)
     result = _run(model, split, out, {"recipe": recipe, "machine": Machine(threads or _cores(), device)})
     _say_what_came_out(result, out)
 
 
-def _settings(options: list[str], text: str | None, label: str | None) -> dict[str, Any]:
+def task_settings(options: list[str], text: str | None, label: str | None) -> dict[str, Any]:
     """The task's settings by name; `--text` and `--label` are short for two of them."""
     found: dict[str, Any] = {name: value for name, value in (("text", text), ("label", label)) if value is not None}
     for one in options:
