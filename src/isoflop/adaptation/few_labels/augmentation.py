@@ -30,8 +30,8 @@ class Enlarged:
 def augment(split: Split, rewriter: Rewriter, *, copies: int = 1, seed: int = 0) -> Enlarged:
     """`split` with `copies` rewritings of every text of train, which have its label.
 
-    A rewriting is left out where it is already in train, or in a part that is measured on. Raises `UserError` for a task
-    whose examples are more than one text with an answer.
+    A rewriting is left out where it is already in train, or in a part that is measured on. Raises `UserError` for a
+    task whose examples are more than one text with an answer.
     """
     if copies < 1:
         raise UserError(f"Each text must be rewritten once or more, not {copies} times.")
@@ -51,7 +51,7 @@ def augment(split: Split, rewriter: Rewriter, *, copies: int = 1, seed: int = 0)
 
 
 def with_added(split: Split, added: LabelledTexts) -> tuple[Split, int]:
-    """`split` with more texts in train: those that are not there yet and not in a held-out part; how many the latter are.
+    """`split` with more texts in train: those that are neither there nor in a held-out part; and how many are in one.
 
     What train has twice of its own it keeps.
     """

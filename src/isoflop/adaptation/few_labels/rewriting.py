@@ -37,8 +37,8 @@ class Rewriter(Protocol):
 
 @dataclass(frozen=True)
 class RandomEdit:
-    """Words change places, are left out, or are said twice: `share` of a text's words, at least one, by one kind of edit
-    drawn for each text.
+    """Words change places, are left out, or are said twice: `share` of a text's words (at least one), by one kind of
+    edit drawn for each text.
 
     Wei and Zou 2019, arXiv 1901.11196, section 2; what is inserted there is a synonym, here a word of the text itself.
     """
@@ -97,8 +97,10 @@ class Synonyms:
 
 @dataclass(frozen=True)
 class BackTranslation:
-    """Into another language and back, by two translators of lists of texts (Sennrich et al. 2016, arXiv 1511.06709, used
-    as augmentation by Xie et al. 2019, arXiv 1904.12848)."""
+    """Into another language and back, by two translators of lists of texts.
+
+    Sennrich et al. 2016, arXiv 1511.06709; as augmentation Xie et al. 2019, arXiv 1904.12848.
+    """
 
     there: Callable[[Sequence[str]], Sequence[str]]
     back: Callable[[Sequence[str]], Sequence[str]]
