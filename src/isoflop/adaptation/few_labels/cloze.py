@@ -21,7 +21,7 @@ from isoflop.adaptation.task import TaskModel
 from isoflop.data.objectives import OBJECTIVES
 from isoflop.errors import UserError
 from isoflop.evaluation.language_model import marks_of
-from isoflop.models import PADDING, Batch, Encoder, Model, ModelInfo
+from isoflop.models import PADDING, Batch, Model, ModelInfo
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
 from isoflop.adaptation.batches import TextBatches
 from isoflop.adaptation.few_labels.cloze import ClozeModel, Questions, questions_of, word_tokens
 from isoflop.adaptation.few_labels.template import Template, Verbalizer, template_of, verbalizer_of
 from isoflop.adaptation.floor import fit_floor
-from isoflop.adaptation.prediction import Guess, guesses, probabilities
-from isoflop.adaptation.pretrained import Pretrained, cut_notes
+from isoflop.adaptation.prediction import Guess, guesses, outputs
+from isoflop.adaptation.pretrained import Pretrained, Tokenized, cut_notes
 from isoflop.adaptation.recipe import Recipe
 from isoflop.adaptation.saved import TASK, check_filled, damaged, load_body, save_adapted
 from isoflop.adaptation.split import TRAIN, Split
@@ -81,7 +85,7 @@ class ClozeClassifier:
         check_filled([(text,) for text in texts])
         if not texts:
             return []
-        return guesses(probabilities(self.model, self.questions.tokens(texts)), self.labels)
+        return guesses(_probabilities(self.model, self.questions.tokens(texts)), self.labels)
 
     def rows(self, examples: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
         """Label, its probability and the text."""
@@ -113,7 +117,7 @@ class ClozeTrial:
     def measure(self, part: str, *, is_last: bool) -> Measured:
         """Labels and their probabilities, and how right they are."""
         del is_last
-        found = probabilities(self.model, self.tokens[part])
+        found = _probabilities(self.model, self.tokens[part])
         told = guesses(found, self.split.labels)
         rows = [
             (label, guess.label, f"{guess.probability:.6f}")
@@ -129,3 +133,11 @@ class ClozeTrial:
     def save(self, folder: Path) -> None:
         """Write the model, whose head is its own."""
         save_adapted(folder, self.model.body, {}, info=self.pretrained.info, record={"task": "cloze", **self.facts})
+
+
+def _probabilities(model: ClozeModel, texts: Tokenized) -> NDArray[np.float64]:
+    """The probability of every label for each text: (N, K)."""
+    found = np.empty((len(texts), len(model.sizes)))
+    for chosen, logits in outputs(model, texts):
+        found[chosen] = torch.softmax(logits[:, 0].double(), dim=-1).cpu().numpy()
+    return found
