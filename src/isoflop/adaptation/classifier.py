@@ -28,8 +28,6 @@ class Classifier(TaskModel):
     `features` and `head` are what the loss asks for, and a batch's targets are (B, 1): numbers of labels.
     """
 
-    body: Model
-
     def __init__(
         self, body: Model, labels: int, *, pooling: Pooling, seed: int = 0, segments: Segments | None = None
     ) -> None:
