@@ -3,10 +3,10 @@
     python benchmarks/long_text.py DATA OUT [--model DIR] [--place anywhere] [--texts 400] [--ways head,tail]
 
 There are no labelled long documents among the public texts, so this makes some, and they are constructed: 1,100 words
-of one novel with 300 words of another put in. The label is the book that the 300 words are from, one of six; the rest is
-from six other books. DATA is a folder with the novels (`train.txt.gz` and `manifest.tsv`). Train, dev and test are from
-different parts of each book, so no sentence is in two of them; names of characters are, and tell much. `--place` says
-where the telling words stand (start, middle, end, anywhere), or that all words are of the labelled book (everywhere).
+of one novel with 300 words of another put in. The label is the book that the 300 words are from, one of six; the rest
+is from six other books. DATA is a folder with the novels (`train.txt.gz` and `manifest.tsv`). Train, dev and test are
+from different parts of each book, so no sentence is in two of them; names of characters are, and tell much. `--place`
+says where the telling words stand (start, middle, end, anywhere), or that all are of the labelled book (everywhere).
 
 Without `--model`, a small encoder (2 layers of width 64, context 256) is pretrained on the same novels' train parts
 first, and kept in OUT. Settings were chosen on dev.
