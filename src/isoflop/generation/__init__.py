@@ -1,0 +1,20 @@
+"""What a decoder or an encoder-decoder writes: tokens chosen greedily, drawn, or searched by beams."""
+
+from isoflop.generation.decoding import Beams, Choice, Decoding, Greedy, Sample
+from isoflop.generation.generate import Answer, generate_tokens
+from isoflop.generation.reader import Marks
+from isoflop.generation.text import TextGenerator, Written, read_generator
+
+__all__ = [
+    "Answer",
+    "Beams",
+    "Choice",
+    "Decoding",
+    "Greedy",
+    "Marks",
+    "Sample",
+    "TextGenerator",
+    "Written",
+    "generate_tokens",
+    "read_generator",
+]
