@@ -10,21 +10,23 @@ from typing import Literal, final
 import torch
 from torch import Tensor, nn
 
+from isoflop.adaptation.task import TaskModel
 from isoflop.models import PADDING, Batch, Encoder, Model
 
 Pooling = Literal["mean", "first", "last"]
 POOLINGS: tuple[Pooling, ...] = ("mean", "first", "last")
-BEHIND_THE_STATES = ("head", "transform", "transform_norm", "pooler", "pair_head")
 HEAD_STD = 0.02
 """First weights of the head, as BERT's (Devlin et al. 2019, arXiv 1810.04805, and its code)."""
 
 
 @final
-class Classifier(nn.Module):
+class Classifier(TaskModel):
     """`body` with a linear `head` behind the mean of a text's states, or the state of its first or last token.
 
     `features` and `head` are what the loss asks for, and a batch's targets are (B, 1): numbers of labels.
     """
+
+    body: Model
 
     def __init__(self, body: Model, labels: int, *, pooling: Pooling, seed: int = 0) -> None:
         super().__init__()
@@ -43,12 +45,6 @@ class Classifier(nn.Module):
     def forward(self, batch: Batch) -> Tensor:
         """Logits (B, 1, K)."""
         return self.head(self.features(batch))
-
-    def unread(self) -> list[nn.Parameter]:
-        """Weights of the pretrained model that no label depends on: its own head, and what stands before that."""
-        parts = [getattr(self.body, name, None) for name in BEHIND_THE_STATES]
-        weights = [weight for part in parts if part is not None for weight in part.parameters()]
-        return [weight for weight in weights if weight is not self.body.embedding.weight]
 
 
 def usual_pooling(body: Model) -> Pooling:

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from isoflop.adaptation.classifier import Classifier
+from isoflop.adaptation.task import TaskModel
 from isoflop.errors import UserError
 
 TARGETS = ("qkv", "out", "up", "down")
@@ -27,13 +27,13 @@ class Full:
     name = "full"
     learning_rate = 2e-5
 
-    def prepare(self, model: Classifier, *, seed: int) -> None:
+    def prepare(self, model: TaskModel, *, seed: int) -> None:
         """Make `model` ready to be trained."""
         del seed
         for weight in model.unread():
             weight.requires_grad_(False)
 
-    def finish(self, model: Classifier) -> None:
+    def finish(self, model: TaskModel) -> None:
         """Make an ordinary model of it again."""
         _train_all(model)
 
@@ -45,12 +45,12 @@ class HeadOnly:
     name = "head"
     learning_rate = 1e-3
 
-    def prepare(self, model: Classifier, *, seed: int) -> None:
+    def prepare(self, model: TaskModel, *, seed: int) -> None:
         """Make `model` ready to be trained."""
         del seed
         model.body.requires_grad_(False)
 
-    def finish(self, model: Classifier) -> None:
+    def finish(self, model: TaskModel) -> None:
         """Make an ordinary model of it again."""
         _train_all(model)
 
@@ -74,7 +74,7 @@ class Lora:
         if strange is not None or not self.targets:
             raise UserError(f"LoRA has no layer {strange or 'named'}: choose its targets from {', '.join(TARGETS)}.")
 
-    def prepare(self, model: Classifier, *, seed: int) -> None:
+    def prepare(self, model: TaskModel, *, seed: int) -> None:
         """Make `model` ready to be trained."""
         model.body.requires_grad_(False)
         generator = torch.Generator().manual_seed(seed)
@@ -82,7 +82,7 @@ class Lora:
             if isinstance(layer, nn.Linear) and ".blocks." in f".{path}" and path.rpartition(".")[2] in self.targets:
                 _replace(model.body, path, LowRank(layer, self.rank, generator))
 
-    def finish(self, model: Classifier) -> None:
+    def finish(self, model: TaskModel) -> None:
         """Add the pairs into the weights that they stand beside."""
         for path, layer in list(model.body.named_modules()):
             if isinstance(layer, LowRank):
@@ -127,7 +127,7 @@ def method_named(name: str, *, rank: int | None = None, targets: tuple[str, ...]
     return Full() if name == "full" else HeadOnly()
 
 
-def _train_all(model: Classifier) -> None:
+def _train_all(model: TaskModel) -> None:
     model.requires_grad_(True)
 
 

@@ -34,10 +34,14 @@ def batch_loss(model: nn.Module, batch: Batch) -> Tensor:
 def loss_parts(model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor | None]:
     """Mean cross-entropy over the predicted tokens, and over the pairs' labels where there are any, from one pass.
 
-    Computed in the model's `compute_dtype` where it has one, else in its weights'. A model with `features` and a linear
-    `head` is not asked for its logits: they are made and used some rows at a time.
+    Computed in the model's `compute_dtype` where it has one, else in its weights'. A model that has a `loss(batch)`, a
+    mean over the batch's targets, is asked for that; one with `features` and a linear `head` is not asked for its
+    logits: they are made and used some rows at a time.
     """
     with precision_of(model, batch.inputs.device):
+        own = getattr(model, "loss", None)
+        if own is not None:
+            return own(batch), None
         head, targets_N = _linear_head(model, batch.inputs.device), batch.targets.flatten()
         if head is None:
             return F.cross_entropy(model(batch).flatten(0, 1).float(), targets_N), None
