@@ -83,15 +83,8 @@ def _and_then(first: tuple[str, Record], rest: Places) -> Places:
 
 def read_rows(path: Path) -> Places:
     """The rows of a table of any form, each with its place. Raises `UserError` as `read_labelled` does."""
-    readers: Mapping[str, Callable[[Path], Places]] = {
-        ".csv": _csv_rows,
-        ".tsv": _tsv_rows,
-        ".jsonl": _json_rows,
-        ".ndjson": _json_rows,
-        ".parquet": _parquet_rows,
-    }
-    suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz"]
-    reader = readers.get(suffixes[-1] if suffixes else "")
+    readers = _readers()
+    reader = readers.get(_form(path))
     if not path.is_file():
         raise UserError(f"There is no file {path}: check the path.")
     if reader is None:
@@ -99,8 +92,28 @@ def read_rows(path: Path) -> Places:
     return reader(path)
 
 
-def _lines(path: Path) -> str:
-    """The whole text of a file."""
+def has_known_form(path: Path) -> bool:
+    """Whether the ending of a file's name says that it is a table."""
+    return _form(path) in _readers()
+
+
+def _form(path: Path) -> str:
+    suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz"]
+    return suffixes[-1] if suffixes else ""
+
+
+def _readers() -> Mapping[str, Callable[[Path], Places]]:
+    return {
+        ".csv": _csv_rows,
+        ".tsv": _tsv_rows,
+        ".jsonl": _json_rows,
+        ".ndjson": _json_rows,
+        ".parquet": _parquet_rows,
+    }
+
+
+def text_of(path: Path) -> str:
+    """The whole text of a file, gzipped or not. Raises `UserError` with the line where it is no text."""
     try:
         content = gzip.decompress(path.read_bytes()) if path.suffix.lower() == ".gz" else path.read_bytes()
     except (OSError, EOFError) as error:
@@ -114,7 +127,7 @@ def _lines(path: Path) -> str:
 
 
 def _csv_rows(path: Path) -> Places:
-    text = _lines(path)
+    text = text_of(path)
     head = text.partition("\n")[0]
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(CSV_DELIMITERS, key=head.count), strict=True)
     header: list[str] = []
@@ -136,7 +149,7 @@ def _csv_rows(path: Path) -> Places:
 def _tsv_rows(path: Path) -> Places:
     """A quote is only that where it opens and closes a whole field: reviews are full of single ones."""
     header: list[str] = []
-    for number, line in enumerate(_lines(path).split("\n"), start=1):
+    for number, line in enumerate(text_of(path).split("\n"), start=1):
         row = [_unquoted(cell) for cell in line.rstrip("\r").split("\t")]
         if row == [""]:  # a blank line
             continue
@@ -169,7 +182,7 @@ def _check_width(path: Path, place: str, row: Sequence[str], header: Sequence[st
 
 
 def _json_rows(path: Path) -> Places:
-    for number, line in enumerate(_lines(path).split("\n"), start=1):
+    for number, line in enumerate(text_of(path).split("\n"), start=1):
         if not line.strip():
             continue
         try:

@@ -2,8 +2,9 @@
 
 from isoflop.generation.decoding import Beams, Choice, Decoding, Greedy, Sample
 from isoflop.generation.generate import Answer, generate_tokens
+from isoflop.generation.manner import Manner, read_manner
 from isoflop.generation.reader import Marks
-from isoflop.generation.text import TextGenerator, Written, read_generator
+from isoflop.generation.text import TextGenerator, Written, read_generator, text_generator
 
 __all__ = [
     "Answer",
@@ -11,10 +12,13 @@ __all__ = [
     "Choice",
     "Decoding",
     "Greedy",
+    "Manner",
     "Marks",
     "Sample",
     "TextGenerator",
     "Written",
     "generate_tokens",
     "read_generator",
+    "read_manner",
+    "text_generator",
 ]

@@ -12,6 +12,7 @@ from isoflop.errors import UserError
 TASKS: dict[str, tuple[str, str]] = {
     "classify": ("isoflop.adaptation.tasks.classify", "Classify"),
     "embed": ("isoflop.adaptation.tasks.embed", "Embed"),
+    "seq2seq": ("isoflop.adaptation.tasks.seq2seq", "Seq2Seq"),
 }
 """Name -> module and class."""
 
