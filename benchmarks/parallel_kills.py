@@ -124,11 +124,10 @@ def newest(out: Path) -> int:
 
 
 def workers_of(launcher: subprocess.Popen[str]) -> list[int]:
-    """The processes that torch's launcher started."""
+    """The processes that divide the work."""
     found = subprocess.run(["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True, check=True).stdout
     rows = [line.split(None, 2) for line in found.splitlines()[1:]]
-    agents = {int(pid) for pid, parent, _ in rows if int(parent) == launcher.pid}
-    return [int(pid) for pid, parent, args in rows if int(parent) in agents and " -m isoflop " in f" {args} "]
+    return [int(pid) for pid, parent, args in rows if int(parent) == launcher.pid and " -m isoflop " in f" {args} "]
 
 
 def wait_for_workers(launcher: subprocess.Popen[str], count: int) -> None:

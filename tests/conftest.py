@@ -6,10 +6,12 @@ import os
 import random
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from small_disk import SmallDisk
 
 BESIDE_THE_PROJECT = Path(__file__).resolve().parents[2] / "shared" / "data"
 SOURCE = Path(__file__).resolve().parents[1] / "src"
@@ -46,6 +48,14 @@ def data_dir() -> Path:
     if not (folder / "runs").is_dir():
         pytest.skip(f"no public data at {folder}: set ISOFLOP_DATA to the folder that holds runs/ and text/")
     return folder
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Callable[[str], SmallDisk]]:
+    """Makes a disk of a size ("512k"), which is really full when it is full; skips where that is not permitted."""
+    folder = tmp_path / "disk"
+    yield lambda size: SmallDisk(folder, size)
+    subprocess.run(["umount", str(folder)], capture_output=True, check=False)
 
 
 @pytest.fixture(scope="session")

@@ -30,6 +30,16 @@ class BoxWriter(FileSystemWriter):
 
     contents: Metadata | None = None
 
+    def write_data(self, plan: Any, planner: Any) -> Any:
+        """Write this rank's boxes. Raises the `OSError` of a full disk, which torch makes another error of."""
+        try:
+            return super().write_data(plan, planner)
+        except RuntimeError as error:
+            before = error.__context__
+            while before is not None and not isinstance(before, OSError):
+                before = before.__context__
+            raise before or error from error
+
     def finish(self, metadata: Metadata, results: list[list[Any]]) -> None:
         """Keep where each chunk lies."""
         metadata.storage_data = {result.index: result.storage_data for rank in results for result in rank}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import astuple
 from pathlib import Path
@@ -144,15 +143,12 @@ class Divided(Training):
             self.checkpoints.remove()
 
     def validation_loss(self) -> ValidationLoss:
-        """The mean over predicted tokens; the standard error is that of batches of as many sequences as in training."""
-        losses, counts = [], []
-        for part in self.valid.split(self.plan.batch):
-            losses.append(self.model.loss(_filled(part, self.plan.batch)))
-            counts.append(int((part.targets != IGNORED).sum()))
-        values, weights = torch.tensor(losses, dtype=torch.float64), torch.tensor(counts, dtype=torch.float64)
-        mean = (values * weights).sum() / weights.sum()
-        spread = values.std().item() if len(losses) > 1 else 0.0
-        return ValidationLoss(mean.item(), spread / math.sqrt(len(losses)))
+        """As one process has it, from as many sequences at a time as in training."""
+        nats = [
+            self.model.sequence_losses(_filled(part, self.plan.batch))[: len(part.inputs)]
+            for part in self.valid.split(self.plan.batch)
+        ]
+        return ValidationLoss.of(torch.cat(nats).cpu(), (self.valid.targets != IGNORED).sum(dim=1).cpu())
 
     def save_to(self, save: Callable[[nn.Module], None]) -> None:
         """The whole model, put together in the first process."""
@@ -174,9 +170,8 @@ class Divided(Training):
 
 
 def _filled(part: Batch, sequences: int) -> Batch:
-    """A batch of so many sequences, its first ones repeated without a target; labels of pairs are left out."""
+    """A batch of so many sequences, its first ones repeated; labels of pairs are left out."""
     missing = sequences - len(part.inputs)
     again = [number % len(part.inputs) for number in range(missing)]
     filled = Batch._make(None if one is None else torch.cat((one, one[again])) for one in part)
-    filled.targets[sequences - missing :] = IGNORED
     return filled._replace(order=None)
