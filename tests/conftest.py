@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from object_store import S3
 from small_disk import SmallDisk
 
 BESIDE_THE_PROJECT = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -56,6 +57,24 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[str], SmallDisk]]:
     folder = tmp_path / "disk"
     yield lambda size: SmallDisk(folder, size)
     subprocess.run(["umount", str(folder)], capture_output=True, check=False)
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[S3]:
+    """An S3 server of its own, which this process and those that it starts are told of."""
+    pytest.importorskip("s3fs")
+    server = pytest.importorskip("moto.server").ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    store = S3("http://{}:{}".format(*server.get_host_and_port()))
+    before = dict(os.environ)
+    os.environ.update(store.environment)
+    import s3fs
+
+    s3fs.S3FileSystem(skip_instance_cache=True).mkdir("bucket")
+    yield store
+    os.environ.clear()
+    os.environ.update(before)
+    server.stop()
 
 
 @pytest.fixture(scope="session")

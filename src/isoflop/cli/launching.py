@@ -80,7 +80,7 @@ def _config(folder: str, *, processes: int, restarts: int) -> Any:
     for name in list(logging.root.manager.loggerDict):
         if name.startswith("torch.distributed.elastic"):  # each has a level of its own
             logging.getLogger(name).setLevel(logging.ERROR)
-    patience = {"shutdown_timeout": PATIENCE_SECONDS}
+    patience: dict[str, Any] = {"shutdown_timeout": PATIENCE_SECONDS}
     if "shutdown_timeout" not in launcher.LaunchConfig.__dataclass_fields__:  # an older torch: half a minute
         patience = {}
     return launcher.LaunchConfig(
