@@ -1,25 +1,32 @@
-"""Making a pretrained model do a user's own task: fine-tuning on a table of texts, measured beside its floor."""
+"""Making a pretrained model do a user's own task: fine-tuning on their examples, measured beside a floor."""
 
 from isoflop.adaptation.classifier import Classifier
 from isoflop.adaptation.finetuning import Diverged, EpochEnded, Machine, Ready, Stepped, finetune
-from isoflop.adaptation.floor import Floor, fit_floor
-from isoflop.adaptation.methods import Full, HeadOnly, Lora, method_named
+from isoflop.adaptation.floor import fit_floor
+from isoflop.adaptation.methods import Full, HeadOnly, Lora, PrefixTuning, PromptTuning, method_named
 from isoflop.adaptation.prediction import Guess
 from isoflop.adaptation.recipe import Recipe
 from isoflop.adaptation.result import Result, read_result
-from isoflop.adaptation.saved import TextClassifier, load_classifier
-from isoflop.adaptation.split import Split, read_split
+from isoflop.adaptation.saved import load_adapted
+from isoflop.adaptation.split import Split
+from isoflop.adaptation.task import Files, Floor
+from isoflop.adaptation.tasks import task_named
+from isoflop.adaptation.tasks.classify import Classify, TextClassifier, load_classifier, read_split
 
 __all__ = [
     "Classifier",
+    "Classify",
     "Diverged",
     "EpochEnded",
+    "Files",
     "Floor",
     "Full",
     "Guess",
     "HeadOnly",
     "Lora",
     "Machine",
+    "PrefixTuning",
+    "PromptTuning",
     "Ready",
     "Recipe",
     "Result",
@@ -28,8 +35,10 @@ __all__ = [
     "TextClassifier",
     "finetune",
     "fit_floor",
+    "load_adapted",
     "load_classifier",
     "method_named",
     "read_result",
     "read_split",
+    "task_named",
 ]

@@ -10,25 +10,29 @@ from typing import Literal, final
 import torch
 from torch import Tensor, nn
 
+from isoflop.adaptation.long_text.segments import Segments
+from isoflop.adaptation.task import TaskModel
 from isoflop.models import PADDING, Batch, Encoder, Model
 
 Pooling = Literal["mean", "first", "last"]
 POOLINGS: tuple[Pooling, ...] = ("mean", "first", "last")
-BEHIND_THE_STATES = ("head", "transform", "transform_norm", "pooler", "pair_head")
 HEAD_STD = 0.02
 """First weights of the head, as BERT's (Devlin et al. 2019, arXiv 1810.04805, and its code)."""
 
 
 @final
-class Classifier(nn.Module):
-    """`body` with a linear `head` behind the mean of a text's states, or the state of its first or last token.
+class Classifier(TaskModel):
+    """`body` with a linear `head` behind the mean of a text's states, or the state of its first or last token; where
+    texts are read in segments, behind what `segments` makes of theirs.
 
     `features` and `head` are what the loss asks for, and a batch's targets are (B, 1): numbers of labels.
     """
 
-    def __init__(self, body: Model, labels: int, *, pooling: Pooling, seed: int = 0) -> None:
+    def __init__(
+        self, body: Model, labels: int, *, pooling: Pooling, seed: int = 0, segments: Segments | None = None
+    ) -> None:
         super().__init__()
-        self.body, self.pooling = body, pooling
+        self.body, self.pooling, self.segments = body, pooling, segments
         self.head = nn.Linear(body.shape.width, labels)
         generator = torch.Generator().manual_seed(seed)
         nn.init.normal_(self.head.weight, std=HEAD_STD, generator=generator)
@@ -36,19 +40,18 @@ class Classifier(nn.Module):
 
     def features(self, batch: Batch) -> Tensor:
         """The pooled states: (B, 1, D)."""
-        body = self.body
-        x_BTD = body.states(batch) if isinstance(body, Encoder) else body.features(batch)
-        return pooled(x_BTD, batch.documents, self.pooling)[:, None]
+        x_BD = self._read(batch) if self.segments is None else self.segments(batch, self._read)
+        return x_BD[:, None]
 
     def forward(self, batch: Batch) -> Tensor:
         """Logits (B, 1, K)."""
         return self.head(self.features(batch))
 
-    def unread(self) -> list[nn.Parameter]:
-        """Weights of the pretrained model that no label depends on: its own head, and what stands before that."""
-        parts = [getattr(self.body, name, None) for name in BEHIND_THE_STATES]
-        weights = [weight for part in parts if part is not None for weight in part.parameters()]
-        return [weight for weight in weights if weight is not self.body.embedding.weight]
+    def _read(self, batch: Batch) -> Tensor:
+        """One vector of each sequence: (B, D)."""
+        body = self.body
+        x_BTD = body.states(batch) if isinstance(body, Encoder) else body.features(batch)
+        return pooled(x_BTD, batch.documents, self.pooling)
 
 
 def usual_pooling(body: Model) -> Pooling:

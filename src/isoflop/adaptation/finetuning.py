@@ -1,4 +1,4 @@
-"""Fine-tuning to labels: train, measure on dev after each epoch and on all held-out parts at the end, save."""
+"""Fine-tuning to any task: train, measure on dev after each epoch and on all held-out parts at the end, save."""
 
 from __future__ import annotations
 
@@ -15,20 +15,19 @@ from typing import Any
 
 import torch
 
-from isoflop.adaptation.batches import TextBatches
-from isoflop.adaptation.classifier import Classifier, usual_pooling
-from isoflop.adaptation.floor import MISSING, fit_floor
-from isoflop.adaptation.prediction import guesses, probabilities
-from isoflop.adaptation.pretrained import Pretrained, read_pretrained, tokenize
+from isoflop.adaptation.floor import MISSING
+from isoflop.adaptation.pretrained import Pretrained, read_pretrained
 from isoflop.adaptation.recipe import Recipe
 from isoflop.adaptation.record import Facts, model_card, now, run_record
 from isoflop.adaptation.result import Result, read_result
-from isoflop.adaptation.saved import TextClassifier, save_classifier
-from isoflop.adaptation.split import TRAIN, Split
+from isoflop.adaptation.saved import CARD
+from isoflop.adaptation.split import Split, check_measurable
+from isoflop.adaptation.task import EpochBatches, Measured, Trial
 from isoflop.errors import UserError
-from isoflop.evaluation.classification import Scores, classification_scores
+from isoflop.evaluation.scores import TaskScores
 from isoflop.executors import alone
 from isoflop.files import write_json, write_text
+from isoflop.models import Batch
 from isoflop.runs import write_run
 from isoflop.training import Choice, RunSchedule, choose, set_precision, train_steps
 from isoflop.training.checkpoint import load_checkpoint, save_checkpoint
@@ -54,7 +53,7 @@ class Machine:
 
 @dataclass(frozen=True)
 class Ready:
-    """Texts are tokenised and the model stands: what will be trained."""
+    """Examples are tokenised and the model stands: what will be trained."""
 
     params: int
     trained: int
@@ -77,11 +76,14 @@ class Stepped:
 
 @dataclass(frozen=True)
 class EpochEnded:
-    """What dev says after an epoch."""
+    """What dev says after an epoch: the task's main figure, and the loss where the task has one."""
 
     epoch: int
-    accuracy: float
-    nats: float
+    scores: TaskScores
+
+    @property
+    def nats(self) -> float | None:
+        return self.scores.nats
 
 
 @dataclass(frozen=True)
@@ -97,12 +99,15 @@ Event = Ready | Stepped | EpochEnded | Diverged | Result
 def finetune(
     model: Path, split: Split, *, out: Path, recipe: Recipe | None = None, machine: Machine | None = None
 ) -> Iterator[Event]:
-    """Fine-tune the model in the folder `model` on `split` into the folder `out`, or go on with it; ends with `Result`.
+    """Fine-tune the model in the folder `model` on the examples `split` of a task into the folder `out`, or go on with
+    it; ends with `Result`.
 
     Leaves `model` (see `saved`), `metrics.json`, predictions of each held-out part, `run.json`, `curve.jsonl` and
     TensorBoard events. Ctrl-C (or SIGTERM) saves and stops after the step under way; the next sitting comes to the same
-    weights. Raises `UserError` where `out` holds another fine-tuning or the model and its tokenizer do not fit.
+    weights. Raises `UserError` where `out` holds another fine-tuning, there is nothing to measure on, or the model, its
+    tokenizer and the task do not fit.
     """
+    check_measurable(split.parts)
     recipe, machine = recipe or Recipe(), machine or Machine()
     if machine.device.startswith("cuda") and not torch.cuda.is_available():
         raise UserError("There is no CUDA device here: leave out --device, or name cpu.")
@@ -135,25 +140,21 @@ class _Finetuning:
 
     def __init__(self, folder: Path, split: Split, *, out: Path, recipe: Recipe, machine: Machine) -> None:
         self.split, self.out, self.recipe = split, out, recipe
-        self.pretrained = read_pretrained(folder)
-        body, tokenizer = self.pretrained.model, self.pretrained.tokenizer
-        self.longest = recipe.tokens_of(body.shape.context)
-        self.tokens = {
-            name: tokenize(tokenizer, part.texts, longest=self.longest) for name, part in split.parts.items()
-        }
-        texts = TextBatches(self.tokens[TRAIN], split.answers(TRAIN), recipe.batch, recipe.seed, machine.device)
-        self.per_epoch, self.steps = texts.per_epoch, texts.per_epoch * recipe.epochs
-        self.batches = SeededBatches(texts, recipe.seed)
-        pooling = recipe.pooling or usual_pooling(body)
-        model = Classifier(body, len(split.labels), pooling=pooling, seed=recipe.seed)
-        recipe.method.prepare(model, seed=recipe.seed)
+        self.pretrained = read_pretrained(folder, stacks=split.task.stacks)
+        self.trial: Trial = split.task.trial(self.pretrained, split, recipe)
+        model = self.trial.model
+        recipe.method.prepare(self.pretrained.model, seed=recipe.seed)
+        for weight in model.unread():
+            weight.requires_grad_(False)
+        self.per_epoch = self.trial.batches.per_epoch
+        self.steps = self.per_epoch * recipe.epochs
+        self.batches = SeededBatches(_OnDevice(self.trial.batches, machine.device), recipe.seed)
         self.choice = _precision(self.pretrained, recipe, self.steps, machine.device)
         set_precision(model.to(machine.device), self.choice)
         self.model, self.trainee = model, Trainee(model, recipe.optimizer(model))
         self.validation: list[tuple[int, float]] = []
-        seen = recipe.epochs * sum(map(len, self.tokens[TRAIN].sequences))
-        job = _job(folder, self, machine)
-        self.facts = Facts(job, self.pretrained, split, self.steps, round(seen / self.steps), now())
+        job, step_tokens = _job(folder, self, machine), round(self.trial.epoch_tokens / self.per_epoch)
+        self.facts = Facts(job, self.pretrained, split, self.trial.about, self.steps, step_tokens, now())
 
     def events(self, stop: StopRequest) -> Iterator[Event]:
         state = load_checkpoint(self.out / CHECKPOINT)
@@ -173,12 +174,7 @@ class _Finetuning:
         return Ready(params, trained, self.steps, self.trainee.step, str(self.choice), self._notes())
 
     def _notes(self) -> tuple[str, ...]:
-        cut = [
-            f"{one.cut} of the {len(one):,} texts of {name} are longer than {self.longest} tokens: their ends were cut."
-            for name, one in self.tokens.items()
-            if one.cut
-        ]
-        return (*self.pretrained.notes, *self.split.warnings, *cut)
+        return (*self.pretrained.notes, *self.split.warnings, *self.trial.notes)
 
     def _steps(self, stop: StopRequest) -> Iterator[Event]:
         trainee, recipe, every = self.trainee, self.recipe, max(1, self.steps // CURVE_POINTS)
@@ -199,7 +195,7 @@ class _Finetuning:
             if trainee.failure is not None:
                 return
             yield Stepped(trainee.step, self.steps, step.loss)
-            if trainee.step % self.per_epoch == 0 and "dev" in self.tokens:
+            if trainee.step % self.per_epoch == 0 and "dev" in self.split.parts:
                 yield self._epoch()
             if stop.asked or time.perf_counter() - saved_at > CHECKPOINT_SECONDS:
                 saved_at = time.perf_counter()
@@ -208,13 +204,10 @@ class _Finetuning:
                 stop.obey()
 
     def _epoch(self) -> EpochEnded:
-        scores = self._scores("dev")
-        self.validation.append((self.trainee.step, scores.nats))
-        return EpochEnded(self.trainee.step // self.per_epoch, scores.accuracy, scores.nats)
-
-    def _scores(self, part: str) -> Scores:
-        found = probabilities(self.model, self.tokens[part])
-        return classification_scores(found, self.split.answers(part), labels=self.split.labels)
+        scores = self.trial.measure("dev", is_last=False).scores
+        if scores.nats is not None:
+            self.validation.append((self.trainee.step, scores.nats))
+        return EpochEnded(self.trainee.step // self.per_epoch, scores)
 
     def _end(self) -> Result | Diverged:
         trainee = self.trainee
@@ -226,27 +219,42 @@ class _Finetuning:
 
     def _measured(self) -> Result:
         """Make an ordinary model of the trained one, measure it as it will be used, and save it."""
-        self.recipe.method.finish(self.model)
+        self.recipe.method.finish(self.model.body)
         scores = {name: self._predicted(name) for name in self.split.held_out}
-        floor = fit_floor(self.split)
+        floor = self.trial.floor()
         warnings = (*self._notes(), *(() if floor else (MISSING,)))
         result = Result(scores, floor, self.split.hash, self.trainee.seconds, warnings)
-        classifier = TextClassifier(self.model.cpu(), self.pretrained.tokenizer, self.split.labels, self.longest)
-        card = model_card(self.facts, result)
-        save_classifier(self.out / "model", classifier, info=self.pretrained.info, card=card)
+        self.model.cpu()
+        write_text(self.out / "model" / CARD, model_card(self.facts, result))
+        self.trial.save(self.out / "model")
         result.write(self.out)
         return result
 
-    def _predicted(self, part: str) -> Scores:
-        """Scores of a part, whose predictions are written beside them."""
-        found, texts = probabilities(self.model, self.tokens[part]), self.split.parts[part]
-        table = io.StringIO()
-        writer = csv.writer(table, lineterminator="\n")
-        writer.writerow(("place", "label", "predicted", "probability"))
-        for place, label, guess in zip(texts.places, texts.labels, guesses(found, self.split.labels), strict=True):
-            writer.writerow((place, label, guess.label, f"{guess.probability:.6f}"))
-        write_text(self.out / f"predictions-{part}.csv", table.getvalue())
-        return classification_scores(found, self.split.answers(part), labels=self.split.labels)
+    def _predicted(self, part: str) -> TaskScores:
+        """Scores of a part, whose predictions are written with where they stand in the data and what each is worth."""
+        measured = self.trial.measure(part, is_last=True)
+        write_text(self.out / f"predictions-{part}.csv", _as_csv(measured, self.split.parts[part].places))
+        return measured.scores
+
+
+@dataclass(frozen=True)
+class _OnDevice:
+    """Batches on the device that the model is on."""
+
+    batches: EpochBatches
+    device: str
+
+    def at(self, step: int) -> Batch:
+        return self.batches.at(step).to(self.device)
+
+
+def _as_csv(measured: Measured, places: tuple[str, ...]) -> str:
+    values, table = measured.scores.values, io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(("place", *measured.header, *values))
+    for at, (place, row) in enumerate(zip(places, measured.rows, strict=True)):
+        writer.writerow((place, *row, *(f"{one[at]:g}" for one in values.values())))
+    return table.getvalue()
 
 
 def _precision(pretrained: Pretrained, recipe: Recipe, steps: int, device: str) -> Choice:
@@ -263,18 +271,16 @@ def _job(folder: Path, made: _Finetuning, machine: Machine) -> dict[str, Any]:
     assert info.tokenizer is not None
     weights = sorted((*folder.glob("*.safetensors"), *(folder / "model").glob("*.safetensors")))
     job = {
-        "task": "classify",
+        "task": made.split.task.name,
         "model": str(folder),
         "weights_hash": [_hash(path) for path in weights],
         "tokenizer_hash": _hash(info.tokenizer),
         "data_hash": made.split.hash,
-        "labels": made.split.labels,
         "recipe": made.recipe.to_dict(),
-        "pooling": made.model.pooling,
-        "longest": made.longest,
         "precision": made.choice.dtype,
         "device": machine.device,
         "threads": machine.threads,
+        **made.trial.facts,
     }
     return json.loads(json.dumps(job))
 

@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 import importlib.util
-from dataclasses import dataclass
 
 import numpy as np
 
 from isoflop.adaptation.split import TRAIN, Split
-from isoflop.evaluation.classification import Scores, classification_scores
+from isoflop.adaptation.task import Floor
+from isoflop.evaluation.classification import classification_scores
 
 STRENGTH = 10.0
 """Inverse strength of the regularisation (C). On sst2 1 gives 3.3 points of accuracy less, and 30 gives 0.7 more."""
 ENOUGH_CJK = 0.2
 MISSING = "The floor was not fitted, since scikit-learn is missing: pip install 'isoflop[adapt]'."
-
-
-@dataclass(frozen=True)
-class Floor:
-    """What was fitted, and how it scores on each part that is measured."""
-
-    description: str
-    scores: dict[str, Scores]
 
 
 def fit_floor(split: Split) -> Floor | None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tokenizers import Tokenizer
 
+from isoflop.adaptation.methods.adapter import BODY, is_adapted
 from isoflop.errors import UserError
 from isoflop.models import Model, ModelInfo, from_hugging_face, load_model
 from isoflop.models.storage import read_tokenizer
@@ -39,16 +40,20 @@ class Tokenized:
         return len(self.sequences)
 
 
-def read_pretrained(folder: Path) -> Pretrained:
-    """The model in `folder`. Raises `UserError` where there is none, or no tokenizer that fits it."""
+def read_pretrained(folder: Path, *, stacks: Sequence[str] = ("encoder", "decoder")) -> Pretrained:
+    """The model in `folder`. Raises `UserError` for none, for none of the `stacks`, and for a tokenizer of another."""
     if not folder.is_dir():
         raise UserError(f"There is no folder {folder}: name a trained model of isoflop or a Hugging Face checkpoint.")
     ours = folder / "model" if (folder / "model" / "model.json").exists() else folder
+    for place in (folder, folder / "model"):
+        if is_adapted(place):
+            raise UserError(f"{place} has an adapter beside its model: go on from {place / BODY}, which has none.")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         model, info = load_model(ours) if (ours / "model.json").exists() else from_hugging_face(folder)
-    if info.shape.stack == "encoder_decoder":
-        raise UserError(f"{folder} is an encoder-decoder: texts are classified by an encoder or a decoder.")
+    if info.shape.stack not in stacks:
+        kind, able = (" or ".join(names).replace("_", "-") for names in ([info.shape.stack], stacks))
+        raise UserError(f"The model in {folder} is of the kind {kind}, and this task needs one of the kind {able}.")
     if info.tokenizer is None or not info.tokenizer.exists():
         raise UserError(f"{folder} has no tokenizer.json, and a text can't be read without the model's own tokenizer.")
     assert isinstance(model, Model)
@@ -81,3 +86,12 @@ def tokenize(tokenizer: Tokenizer, texts: Sequence[str], *, longest: int) -> Tok
         if all(encoding.special_tokens_mask):
             raise UserError(f"The text {text[:40]!r} has no token in the model's vocabulary: delete it or mend it.")
     return Tokenized(tuple(tuple(one.ids) for one in encodings), sum(bool(one.overflowing) for one in encodings))
+
+
+def cut_notes(tokens: Mapping[str, Tokenized], longest: int) -> tuple[str, ...]:
+    """What to say of texts that were cut, part by part."""
+    return tuple(
+        f"{one.cut} of the {len(one):,} texts of {name} are longer than {longest} tokens: their ends were cut."
+        for name, one in tokens.items()
+        if one.cut
+    )

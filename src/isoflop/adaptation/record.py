@@ -10,8 +10,8 @@ from typing import Any
 
 from isoflop.adaptation.pretrained import Pretrained
 from isoflop.adaptation.result import Result
-from isoflop.adaptation.split import Split
-from isoflop.evaluation.classification import Scores
+from isoflop.adaptation.split import Split, strings_in
+from isoflop.evaluation.scores import TaskScores
 from isoflop.runs import Run
 from isoflop.shapes import count_params, matmul_params, train_flops_per_token
 from isoflop.training.record import PARAMS_CONVENTION, hardware, versions
@@ -25,20 +25,21 @@ class Facts:
     job: dict[str, Any]
     pretrained: Pretrained
     split: Split
+    about: tuple[str, ...]
     steps: int
     step_tokens: int
     started_at: str
 
 
-def run_record(facts: Facts, name: str, *, trainee: Trainee, measured: Scores | None) -> Run:
+def run_record(facts: Facts, name: str, *, trainee: Trainee, measured: TaskScores | None) -> Run:
     """The run's record; `measured` is dev's scores (test's without dev), None where the training failed.
 
-    Its loss is in nats per label: what is predicted of a text is one token, its label.
+    Its loss is in nats per what the task's `unit` says: a label, where that is what is predicted of a text.
     """
     shape, job = facts.pretrained.info.shape, facts.job
     counts, tokens = count_params(shape), facts.steps * facts.step_tokens
     epoch_tokens = tokens // job["recipe"]["epochs"]
-    text_bytes = sum(len(text.encode()) for text in facts.split.train.texts)
+    text_bytes = sum(len(text.encode()) for text in strings_in(facts.split.train.texts))
     tail = [point.loss for point in trainee.curve[-10:]]
     return Run(
         run=name,
@@ -71,7 +72,7 @@ def run_record(facts: Facts, name: str, *, trainee: Trainee, measured: Scores | 
         config=json.loads(json.dumps(job)),
         started_at=facts.started_at,
         finished_at=now(),
-        note=trainee.failure or "loss in nats per label",
+        note=trainee.failure or f"loss in nats per {facts.split.task.unit}",
     )
 
 
@@ -80,32 +81,32 @@ def model_card(facts: Facts, result: Result) -> str:
     job, split = facts.job, facts.split
     recipe = job["recipe"]
     sizes = ", ".join(f"{name} {len(part):,}" for name, part in split.parts.items())
-    columns = split.train.columns
+    first, *_ = result.scores.values()
     lines = [
-        f"# {Path(job['model']).name}, fine-tuned to classify text",
+        f"# {Path(job['model']).name}, fine-tuned {split.task.purpose}",
         "",
-        f"- Labels: {', '.join(split.labels)}",
-        f"- Data: {sizes} texts (columns `{columns.text}`, `{columns.label}`), hash `{split.hash}`",
+        f"- Data: {sizes} examples (columns {_columns(split)}), hash `{split.hash}`",
         f"- Files: {', '.join(f'`{Path(part.source).name}` ({name})' for name, part in split.parts.items())}",
         f"- Method: {recipe['method']['name']}, AdamW at {recipe['learning_rate']:g}, batch {recipe['batch']}, "
         f"{recipe['epochs']} epochs, seed {recipe['seed']}, {job['precision']}",
-        f"- Pooling: {job['pooling']}; texts are cut behind {job['longest']} tokens",
+        *(f"- {line}" for line in facts.about),
         "",
-        "| part | what | accuracy | precision | recall | F1 | calibration error |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
+        f"| part | what | {' | '.join(first.figures)} |",
+        f"| --- | --- |{' --- |' * len(first.figures)}",
     ]
     for part, scores in result.scores.items():
         lines.append(_row(part, "this model", scores))
         if result.floor is not None:
             lines.append(_row(part, result.floor.description, result.floor.scores[part]))
-    notes = [f"- {warning}" for warning in result.warnings]
-    macro = f"Precision, recall and F1 are means over the {len(split.labels)} labels."
-    return "\n".join([*lines, "", macro, *notes, ""])
+    return "\n".join([*lines, "", *(f"- {warning}" for warning in result.warnings), ""])
 
 
-def _row(part: str, what: str, scores: Scores) -> str:
-    values = (scores.accuracy, scores.macro_precision, scores.macro_recall, scores.macro_f1, scores.calibration_error)
-    return f"| {part} | {what} | " + " | ".join(f"{value:.4f}" for value in values) + " |"
+def _columns(split: Split) -> str:
+    return ", ".join(f"`{name}`" for name in asdict(split.train.columns).values())
+
+
+def _row(part: str, what: str, scores: TaskScores) -> str:
+    return f"| {part} | {what} | " + " | ".join(f"{value:.4f}" for value in scores.figures.values()) + " |"
 
 
 def now() -> str:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from isoflop.adaptation.floor import Floor
+from isoflop.adaptation.task import Floor
 from isoflop.errors import UserError
 from isoflop.evaluation.classification import LabelScore, Scores
+from isoflop.evaluation.scores import Figures, TaskScores
 from isoflop.files import write_json
 
 METRICS = "metrics.json"
@@ -19,7 +21,8 @@ METRICS = "metrics.json"
 class Result:
     """Scores on what was held out (`dev`, `test`), the floor's on the same, and what the user should know."""
 
-    scores: dict[str, Scores]
+    scores: dict[str, Any]
+    """`TaskScores` of each part; a classifier's are `evaluation.classification.Scores`."""
     floor: Floor | None
     data_hash: str
     seconds: float
@@ -27,11 +30,13 @@ class Result:
 
     def write(self, folder: Path) -> None:
         """Write `metrics.json` to `folder`."""
-        write_json(folder / METRICS, asdict(self))
+        floor = self.floor and {"description": self.floor.description, "scores": _plain(self.floor.scores)}
+        record = {"scores": _plain(self.scores), "floor": floor, "data_hash": self.data_hash, "seconds": self.seconds}
+        write_json(folder / METRICS, {**record, "warnings": self.warnings})
 
 
 def read_result(folder: Path) -> Result:
-    """Read `folder/metrics.json`. Raises `UserError` where it is damaged."""
+    """Read `folder/metrics.json`; examples' own values are not in it. Raises `UserError` where it is damaged."""
     path = folder / METRICS
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
@@ -47,14 +52,15 @@ def read_result(folder: Path) -> Result:
         raise UserError(f"{path} can't be read ({error}): delete the folder and fine-tune again.") from error
 
 
-def _scores(record: dict[str, Any]) -> dict[str, Scores]:
-    return {
-        name: Scores(
-            **{
-                **one,
-                "labels": tuple(LabelScore(**label) for label in one["labels"]),
-                "confusion": tuple(tuple(row) for row in one["confusion"]),
-            }
-        )
-        for name, one in record.items()
-    }
+def _plain(scores: Mapping[str, TaskScores]) -> dict[str, Any]:
+    return {name: one.to_dict() for name, one in scores.items()}
+
+
+def _scores(record: dict[str, Any]) -> dict[str, TaskScores]:
+    """A classifier's scores have its figures as fields, those of other tasks are in a field `figures`."""
+    found: dict[str, TaskScores] = {}
+    for name, one in record.items():
+        made: Any = Figures if "figures" in one else Scores
+        labels = tuple(LabelScore(**label) for label in one["labels"])
+        found[name] = made(**{**one, "labels": labels, "confusion": tuple(map(tuple, one["confusion"]))})
+    return found

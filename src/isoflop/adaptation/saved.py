@@ -1,100 +1,92 @@
-"""A fine-tuned classifier as a folder: the model with its tokenizer, the head, the names of its labels, a card.
+"""A fine-tuned model as a folder: the pretrained part with its tokenizer, the head, what its task has to know, a card.
 
-The folder is one of a trained model (`model.json`, `weights.safetensors`, `tokenizer.json`) with `classifier.json`,
-`head.safetensors` and `README.md` beside, so whatever reads a trained model reads this one too.
+The folder is one of a trained model (`model.json`, `weights.safetensors`, `tokenizer.json`) with `task.json`,
+`head.safetensors` and `README.md` beside, so whatever reads a trained model reads this one too; unless prompts or
+prefixes belong to it (see `methods.adapter`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer
+from torch import Tensor, nn
 
-from isoflop.adaptation.classifier import POOLINGS, Classifier
-from isoflop.adaptation.prediction import Guess, guesses, probabilities
-from isoflop.adaptation.pretrained import fitting_tokenizer, tokenize
+from isoflop.adaptation.methods import adapter
+from isoflop.adaptation.pretrained import fitting_tokenizer
+from isoflop.adaptation.task import Predictor
 from isoflop.errors import UserError
-from isoflop.files import write_json, write_text
-from isoflop.models import Model, ModelInfo, load_model, save_model
+from isoflop.files import write_json
+from isoflop.models import Model, ModelInfo
 from isoflop.models.storage import read_json_object, read_weights, write_weights
 
 SCHEMA = 1
-CLASSIFIER, HEAD, CARD = "classifier.json", "head.safetensors", "README.md"
+TASK, HEAD, CARD = "task.json", "head.safetensors", "README.md"
+CLASSIFIER = "classifier.json"
+"""What `task.json` was called when classification was the only task; such folders are still read."""
 
 
-@dataclass(frozen=True)
-class TextClassifier:
-    """A classifier with all that it needs to read text: tokenizer, names of labels, the longest text in tokens."""
-
-    model: Classifier
-    tokenizer: Tokenizer
-    labels: tuple[str, ...]
-    longest: int
-
-    def predict(self, texts: Sequence[str]) -> list[Guess]:
-        """The likeliest label of each text. Raises `UserError` for a text that is empty."""
-        empty = next((number for number, text in enumerate(texts, start=1) if not text.strip()), None)
-        if empty is not None:
-            raise UserError(f"Text {empty} is empty: there is nothing to classify.")
-        if not texts:
-            return []
-        return guesses(probabilities(self.model, tokenize(self.tokenizer, texts, longest=self.longest)), self.labels)
+def check_filled(examples: Sequence[tuple[str, ...]]) -> None:
+    """Raises `UserError`, with its number, for an example that has an empty text."""
+    for number, texts in enumerate(examples, start=1):
+        if not all(text.strip() for text in texts):
+            raise UserError(f"Text {number} is empty: there is nothing to read.")
 
 
-def save_classifier(folder: Path, classifier: TextClassifier, *, info: ModelInfo, card: str) -> None:
-    """Write `classifier`, whose pretrained model `info` describes; `classifier.json` comes last."""
-    model = classifier.model
-    save_model(
-        folder,
-        model.body,
-        parametrization=info.parametrization,
-        base=info.base,
-        objective=info.objective,
-        tokenizer=info.tokenizer,
-    )
-    write_weights(folder / HEAD, {name: weight.detach().cpu() for name, weight in model.head.state_dict().items()})
-    write_text(folder / CARD, card)
-    record = {
-        "schema": SCHEMA,
-        "task": "classify",
-        "labels": list(classifier.labels),
-        "pooling": model.pooling,
-        "longest": classifier.longest,
-    }
-    write_json(folder / CLASSIFIER, record)
+def save_adapted(
+    folder: Path, body: Model, head: Mapping[str, Tensor], *, info: ModelInfo, record: Mapping[str, Any]
+) -> None:
+    """Write the pretrained model `body`, which `info` describes, its task's own weights `head` (none for a task without
+    any), and `record`, which has the task's name under `task`. `task.json` comes last, so a folder with it is whole."""
+    adapter.save_body(folder, body, info)
+    if head:
+        write_weights(folder / HEAD, {name: weight.detach().cpu().contiguous() for name, weight in head.items()})
+    write_json(folder / TASK, {"schema": SCHEMA, **record})
 
 
-def load_classifier(folder: Path) -> TextClassifier:
-    """What `save_classifier` wrote to `folder` or its `model`. Raises `UserError` where it is missing or damaged."""
-    if (folder / "model" / CLASSIFIER).exists():
-        folder = folder / "model"
-    if not (folder / CLASSIFIER).exists():
-        raise UserError(f"{folder} has no {CLASSIFIER}: name a folder that isoflop finetune made.")
-    record = read_json_object(folder / CLASSIFIER)
-    labels, pooling, longest = record.get("labels"), record.get("pooling"), record.get("longest")
-    if (
-        record.get("schema") != SCHEMA
-        or not isinstance(labels, list)
-        or pooling not in POOLINGS
-        or not isinstance(longest, int)
-    ):
-        raise UserError(f"{folder / CLASSIFIER} is damaged, or of another version of isoflop: fine-tune again.")
-    body, info = load_model(folder)
-    assert isinstance(body, Model)
+def load_adapted(folder: Path) -> Predictor:
+    """The fine-tuned model in `folder` or its `model`. Raises `UserError` where it is missing or damaged."""
+    from isoflop.adaptation.tasks import TASKS, task_class
+
+    folder, record = read_record(folder)
+    if record["task"] not in TASKS:
+        raise UserError(f"{folder} does the task {record['task']!r}, which this version of isoflop does not know.")
+    return task_class(record["task"]).load(folder, record)
+
+
+def read_record(folder: Path) -> tuple[Path, dict[str, Any]]:
+    """The folder that holds the model, and what its `task.json` says. Raises `UserError` as `load_adapted` does."""
+    places = [(folder / inner, name) for inner in ("model", "") for name in (TASK, CLASSIFIER)]
+    found = next((place / name for place, name in places if (place / name).exists()), None)
+    if found is None:
+        raise UserError(f"{folder} has no {TASK}: name a folder that isoflop finetune made.")
+    record = read_json_object(found)
+    if record.get("schema") != SCHEMA or not isinstance(record.get("task"), str):
+        raise damaged(found)
+    return found.parent, record
+
+
+def damaged(path: Path) -> UserError:
+    """What to raise for a `path` that does not say what it should."""
+    return UserError(f"{path} is damaged, or of another version of isoflop: fine-tune again.")
+
+
+def load_body(folder: Path) -> tuple[Model, Tokenizer]:
+    """The pretrained part and its tokenizer. Raises `UserError` where they are damaged."""
+    body, info = adapter.load_body(folder)
     if info.tokenizer is None:
         raise UserError(f"{folder} has no tokenizer: it is damaged.")
-    model = Classifier(body, len(labels), pooling=pooling)
-    _put_head(model, folder)
-    return TextClassifier(model, fitting_tokenizer(info), tuple(map(str, labels)), longest)
+    return body, fitting_tokenizer(info)
 
 
-def _put_head(model: Classifier, folder: Path) -> None:
-    weights = read_weights(folder / HEAD)
-    wanted = {name: weight.shape for name, weight in model.head.state_dict().items()}
+def put_head(part: nn.Module, folder: Path, *, name: str = HEAD) -> None:
+    """Read the task's own weights, those in the file `name`, into `part`. Raises `UserError` where they are others."""
+    weights = read_weights(folder / name)
+    wanted = {name: weight.shape for name, weight in part.state_dict().items()}
     if {name: weight.shape for name, weight in weights.items()} != wanted:
-        raise UserError(f"{folder / HEAD} does not fit the labels and the model beside it: it is damaged.")
+        raise UserError(f"{folder / name} does not fit the labels and the model beside it: it is damaged.")
     with torch.no_grad():
-        model.head.load_state_dict(weights)
+        part.load_state_dict(weights)

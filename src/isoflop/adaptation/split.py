@@ -5,20 +5,25 @@ from __future__ import annotations
 import hashlib
 import json
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from isoflop.adaptation.table import LabelledTexts, read_labelled
+from isoflop.adaptation.table import LabelledTexts
 from isoflop.errors import UserError
+
+if TYPE_CHECKING:
+    from isoflop.adaptation.task import Task
 
 TRAIN = "train"
 
 
 @dataclass(frozen=True)
 class Split:
-    """The parts by name (`train`, and `dev`, `test` or both), all labels in order, a hash of it all, and warnings."""
+    """Examples of a task: the parts by name (`train`, and `dev`, `test` or both), all labels in order (none for a task
+    without any), a hash of it all, and warnings."""
 
+    task: Task
     parts: Mapping[str, LabelledTexts]
     labels: tuple[str, ...]
     hash: str
@@ -34,43 +39,34 @@ class Split:
         return {name: part for name, part in self.parts.items() if name != TRAIN}
 
     def answers(self, name: str) -> list[int]:
-        """Numbers of the labels of a part's texts."""
+        """Numbers of the labels of a part whose texts have one each."""
         number = {label: at for at, label in enumerate(self.labels)}
         return [number[label] for label in self.parts[name].labels]
 
+    def with_parts(self, parts: Mapping[str, LabelledTexts]) -> Split:
+        """The same task and labels with other parts: a fold, a subset, more texts to train on."""
+        return make_split(self.task, parts, labels=self.labels)
 
-def read_split(
-    train: Path, *, dev: Path | None = None, test: Path | None = None, text: str | None = None, label: str | None = None
-) -> Split:
-    """Read the parts. Raises `UserError` for one label only, a label unknown to train, nothing to measure on."""
-    if dev is None and test is None:
+
+def make_split(task: Task, parts: Mapping[str, LabelledTexts], *, labels: tuple[str, ...] = ()) -> Split:
+    """The parts as one, with their hash and what is in two of them."""
+    in_order = {name: parts[name] for name in (TRAIN, "dev", "test") if name in parts}
+    return Split(task, in_order, labels, _hash(in_order), tuple(_leaks(in_order)))
+
+
+def check_measurable(names: Collection[str]) -> None:
+    """Raises `UserError` where there is nothing but train among the parts' `names`."""
+    if not set(names) - {TRAIN}:
         raise UserError("There is nothing to measure on: name a table with --dev, --test or both.")
-    first = read_labelled(train, text=text, label=label)
-    labels = _in_order(set(first.labels))
-    if len(labels) < 2:
-        raise UserError(f"{train} has one label only, {labels[0]!r}: a classifier needs two or more.")
-    parts, columns = {TRAIN: first}, first.columns
-    for name, path in (("dev", dev), ("test", test)):
-        if path is not None:
-            parts[name] = read_labelled(path, text=columns.text, label=columns.label)
-            _check_labels(parts[name], labels, train)
-    return Split(parts, labels, _hash(parts), tuple(_leaks(parts)))
 
 
-def _in_order(labels: set[str]) -> tuple[str, ...]:
-    """Numbers by size, other names by the alphabet."""
-    if all(label.lstrip("-").isdecimal() for label in labels):
-        return tuple(sorted(labels, key=int))
-    return tuple(sorted(labels))
-
-
-def _check_labels(part: LabelledTexts, labels: tuple[str, ...], train: Path) -> None:
-    for place, label in zip(part.places, part.labels, strict=True):
-        if label not in labels:
-            raise UserError(
-                f"{part.source}, {place}: the label {label!r} is not in {train}, so nothing can learn it: "
-                "add examples of it there, or correct it."
-            )
+def strings_in(value: Any) -> Iterator[str]:
+    """All the texts of an example, however it is made of them."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (tuple, list)):
+        for one in value:
+            yield from strings_in(one)
 
 
 def _hash(parts: Mapping[str, LabelledTexts]) -> str:
@@ -90,6 +86,7 @@ def _leaks(parts: Mapping[str, LabelledTexts]) -> list[str]:
     return found
 
 
-def _fingerprint(text: str) -> bytes:
+def _fingerprint(text: Any) -> bytes:
     """The same for texts that differ only in case, white space or how a letter is encoded."""
-    return hashlib.sha256(" ".join(unicodedata.normalize("NFKC", text).casefold().split()).encode()).digest()
+    plain = (" ".join(unicodedata.normalize("NFKC", one).casefold().split()) for one in strings_in(text))
+    return hashlib.sha256("\x1f".join(plain).encode()).digest()

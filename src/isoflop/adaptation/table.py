@@ -32,16 +32,24 @@ class Columns:
 
 @dataclass(frozen=True)
 class LabelledTexts:
-    """Texts with their labels, in the file's order, and where each stands in it."""
+    """Texts with their labels, in the file's order, and where each stands in it.
+
+    A text is a string, or a tuple of strings where a task reads several; a label likewise, as the task has it.
+    """
 
     source: str
     columns: Columns
-    texts: tuple[str, ...]
-    labels: tuple[str, ...]
+    texts: tuple[Any, ...]
+    labels: tuple[Any, ...]
     places: tuple[str, ...]
 
     def __len__(self) -> int:
         return len(self.texts)
+
+    def take(self, chosen: Sequence[int]) -> LabelledTexts:
+        """The examples with these numbers, counted from 0, in this order."""
+        texts, labels, places = (tuple(one[at] for at in chosen) for one in (self.texts, self.labels, self.places))
+        return LabelledTexts(self.source, self.columns, texts, labels, places)
 
 
 def read_labelled(path: Path, *, text: str | None = None, label: str | None = None) -> LabelledTexts:
@@ -50,7 +58,7 @@ def read_labelled(path: Path, *, text: str | None = None, label: str | None = No
     Raises `UserError`, with the line, for a missing column, an empty text or label, a row with too many or too few
     fields and text that is not UTF-8.
     """
-    rows = _rows(path)
+    rows = read_rows(path)
     first = next(rows, None)
     if first is None:
         raise UserError(f"{path} has no rows: a table needs a header and a line for each text.")
@@ -73,7 +81,8 @@ def _and_then(first: tuple[str, Record], rest: Places) -> Places:
     yield from rest
 
 
-def _rows(path: Path) -> Places:
+def read_rows(path: Path) -> Places:
+    """The rows of a table of any form, each with its place. Raises `UserError` as `read_labelled` does."""
     readers: Mapping[str, Callable[[Path], Places]] = {
         ".csv": _csv_rows,
         ".tsv": _tsv_rows,

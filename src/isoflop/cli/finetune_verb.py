@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from isoflop.errors import UserError
 
 if TYPE_CHECKING:
     from isoflop.adaptation import Result, Split
-    from isoflop.evaluation.classification import Scores
+    from isoflop.evaluation.scores import TaskScores
 
 DIVERGED = 1
 MOST_LABELS = 12
@@ -28,18 +29,27 @@ def finetune(
     data: Path = typer.Argument(..., help="The table to train on: CSV, TSV, JSONL (also gzipped) or Parquet."),
     dev: Path = typer.Option(None, "--dev", help="A table to measure on after every epoch."),
     test: Path = typer.Option(None, "--test", help="A table to measure on at the end."),
-    task: str = typer.Option("classify", "--task", help="classify: one label for each text."),
+    task: str = typer.Option("classify", "--task", help="What is learnt: classify (one label for each text)."),
+    option: list[str] = typer.Option([], "--option", help="A setting of the task, NAME=VALUE; can be repeated."),
     text: str = typer.Option(None, "--text", help="The column of the text, where the guess is wrong."),
     label: str = typer.Option(None, "--label", help="The column of the label, where the guess is wrong."),
     out: Path = typer.Option(Path("finetuned"), "--out", help="The folder for everything that comes out."),
-    method: str = typer.Option("full", "--method", help="What is trained: full, head or lora."),
-    rank: int = typer.Option(None, "--rank", help="LoRA's rank; 8 without it."),
-    targets: str = typer.Option("", "--targets", help="LoRA's layers of qkv,out,up,down; qkv,out without it."),
-    lr: float = typer.Option(None, "--lr", help="Peak learning rate; full 2e-5, head 1e-3, lora 5e-4 without it."),
+    method: str = typer.Option(
+        "full", "--method", help="What is trained: full, head, lora, dora, prefix, prompt or p-tuning."
+    ),
+    rank: int = typer.Option(None, "--rank", help="The rank of lora and dora; 8 without it."),
+    targets: str = typer.Option("", "--targets", help="Their layers of qkv,out,up,down; qkv,out without it."),
+    prompt_length: int = typer.Option(
+        None, "--prompt-length", help="Vectors of prefix, prompt and p-tuning; 20 without it."
+    ),
+    lr: float = typer.Option(None, "--lr", help="Peak learning rate; the method's usual one without it."),
     batch: int = typer.Option(32, "--batch", help="Texts in a batch."),
     epochs: int = typer.Option(3, "--epochs", help="How often each text is seen."),
     max_length: int = typer.Option(
         None, "--max-length", help="Longest text in tokens; the model's context without it."
+    ),
+    long: str = typer.Option(
+        None, "--long", help="Read of long texts: head, tail, both, segments, hierarchical or window; head without it."
     ),
     pooling: str = typer.Option(
         None, "--pooling", help="mean, first or last token; an encoder's mean, a decoder's last."
@@ -49,24 +59,35 @@ def finetune(
     threads: int = typer.Option(None, "--threads", help="Threads to compute on; all cores without it."),
     device: str = typer.Option("cpu", "--device", help="cpu or cuda."),
 ) -> None:
-    """Fine-tune a pretrained model on a table of texts and labels, measure it beside a simple floor, save it.
+    """Fine-tune a pretrained model on examples of a task, measure it beside a simple floor, save it.
 
     Run the same command again to go on with an interrupted fine-tuning.
     """
-    from isoflop.adaptation import Machine, Recipe, method_named, read_split
+    from isoflop.adaptation import Files, Machine, Recipe, method_named, task_named
 
-    if task != "classify":
-        raise UserError(f"--task is {task!r}: classify is the only one there is.")
     if threads is not None and threads < 1:
         raise UserError(f"--threads must be at least 1, not {threads}.")
     layers = tuple(part.strip() for part in targets.split(",") if part.strip())
     wanted: dict[str, Any] = {"longest": max_length, "pooling": pooling, "precision": precision, "seed": seed}
-    chosen = method_named(method, rank=rank, targets=layers)
+    chosen = method_named(method, rank=rank, targets=layers, length=prompt_length)
     recipe = Recipe(method=chosen, learning_rate=lr, batch=batch, epochs=epochs, **wanted)
-    split = read_split(data, dev=dev, test=test, text=text, label=label)
+    settings = option if long is None else [*option, f"long={long}"]
+    asked = task_named(task, _settings(settings, text, label))
+    split = asked.read(Files(data, dev, test))
     _say_what_was_read(split)
     result = _run(model, split, out, {"recipe": recipe, "machine": Machine(threads or _cores(), device)})
     _say_what_came_out(result, out)
+
+
+def _settings(options: list[str], text: str | None, label: str | None) -> dict[str, Any]:
+    """The task's settings by name; `--text` and `--label` are short for two of them."""
+    found: dict[str, Any] = {name: value for name, value in (("text", text), ("label", label)) if value is not None}
+    for one in options:
+        name, sign, value = one.partition("=")
+        if not sign or not name:
+            raise UserError(f"--option is {one!r}: write NAME=VALUE.")
+        found[name.replace("-", "_")] = value
+    return found
 
 
 def _run(model: Path, split: Split, out: Path, how: dict[str, Any]) -> Result:
@@ -85,7 +106,7 @@ def _run(model: Path, split: Split, out: Path, how: dict[str, Any]) -> Result:
                 if tell:
                     tell(event.step / event.steps)
             elif isinstance(event, EpochEnded):
-                print(f"  epoch {event.epoch}: dev accuracy {event.accuracy:.4f}, {event.nats:.4f} nats", flush=True)
+                print(f"  epoch {event.epoch}: dev {_told(event.scores)}", flush=True)
             elif isinstance(event, Diverged):
                 print(f"Diverged: {event.reason}. The curve is in {out}; a lower --lr may help.")
                 raise typer.Exit(DIVERGED)
@@ -94,43 +115,48 @@ def _run(model: Path, split: Split, out: Path, how: dict[str, Any]) -> Result:
     raise AssertionError("a fine-tuning ends with its result")
 
 
+def _told(scores: TaskScores) -> str:
+    nats = "" if scores.nats is None else f", {scores.nats:.4f} nats"
+    return f"{scores.main} {scores.figures[scores.main]:.4f}{nats}"
+
+
 def _say_what_was_read(split: Split) -> None:
-    columns = split.train.columns
+    *texts, answer = dataclasses.asdict(split.train.columns).values()
     sizes = ", ".join(f"{len(part):,} {name}" for name, part in split.parts.items())
     some = ", ".join(split.labels[:6]) + (", …" if len(split.labels) > 6 else "")
-    print(f"{sizes} texts (column {columns.text!r}), {len(split.labels)} labels (column {columns.label!r}): {some}")
+    answers = f"{len(split.labels)} labels (column {answer!r}): {some}" if split.labels else f"answers in {answer!r}"
+    columns = f"column{'s' if len(texts) > 1 else ''} {', '.join(map(repr, texts))}"
+    print(f"{sizes} texts ({columns}), {answers}")
 
 
 def _say_what_came_out(result: Result, out: Path) -> None:
     from isoflop.cli.tables import print_notes, print_table
 
-    head = ("", "accuracy", "precision", "recall", "F1 macro", "F1 micro", "ECE")
-    rows = []
-    for part, scores in result.scores.items():
-        rows.append((part, *_figures(scores)))
-        if result.floor is not None:
-            rows.append((f"{part}, floor", *_figures(result.floor.scores[part])))
-    print_table("", head, rows)
     part, scores = list(result.scores.items())[-1]
+    rows = []
+    for name, one in result.scores.items():
+        rows.append((name, *_figures(one)))
+        if result.floor is not None:
+            rows.append((f"{name}, floor", *_figures(result.floor.scores[name])))
+    print_table("", ("", *scores.figures), rows)
+    if scores.labels:
+        print_table("", (part, "precision", "recall", "F1", "texts"), _by_label(scores))
     names = [one.label for one in scores.labels]
-    print_table("", (part, "precision", "recall", "F1", "texts"), _by_label(scores))
-    if len(names) <= MOST_LABELS:
+    if scores.confusion and len(names) <= MOST_LABELS:
         confusion = [(name, *map(str, row)) for name, row in zip(names, scores.confusion, strict=True)]
         print_table("", (f"{part}: is \\ taken for", *names), confusion)
     floor = (f"The floor is {result.floor.description}.",) if result.floor else ()
-    print_notes(
-        (*result.warnings, *floor, "Precision and recall are means over labels (macro); ECE is the calibration error.")
-    )
+    wording = ("Precision and recall are means over labels (macro); ECE is the calibration error.",)
+    print_notes((*result.warnings, *floor, *(wording if "ECE" in scores.figures else ())))
     for name in ("model", "metrics.json", "run.json"):
         print(f"  {out / name}")
 
 
-def _figures(scores: Scores) -> tuple[str, ...]:
-    macro = (scores.macro_precision, scores.macro_recall, scores.macro_f1)
-    return tuple(f"{one:.4f}" for one in (scores.accuracy, *macro, scores.micro_f1, scores.calibration_error))
+def _figures(scores: TaskScores) -> tuple[str, ...]:
+    return tuple(f"{one:.4f}" for one in scores.figures.values())
 
 
-def _by_label(scores: Scores) -> list[tuple[str, ...]]:
+def _by_label(scores: TaskScores) -> list[tuple[str, ...]]:
     worst = sorted(scores.labels, key=lambda one: one.f1)
     shown = scores.labels if len(worst) <= MOST_LABELS else worst[:MOST_LABELS]
     return [

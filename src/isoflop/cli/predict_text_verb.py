@@ -19,17 +19,41 @@ def predict_text(
     texts: list[str] = typer.Argument(None, metavar="TEXT…", help="Texts; without any, lines of standard input."),
     file: Path = typer.Option(None, "--file", help="A file with one text a line, instead."),
 ) -> None:
-    """Say the label of each text and how probable it is: a line for each, with tabs between."""
-    from isoflop.adaptation import load_classifier
+    """Do the folder's task on texts: a line for each, with tabs between; of a classifier label, probability and text.
+
+    Where the task reads two texts (a pair, a question and its context) they follow each other; in a file a tab stands
+    between them.
+    """
+    from isoflop.adaptation import load_adapted
 
     if texts and file is not None:
         raise UserError("Give texts or --file, not both.")
-    classifier = load_classifier(folder)
-    given = texts or _lines(file)
-    if not given:
+    predictor = load_adapted(folder)
+    examples = _grouped(texts, predictor.inputs) if texts else _split(_lines(file), predictor.inputs, file)
+    if not examples:
         raise UserError("There is no text: give some, or a file with one a line.")
-    for text, guess in zip(given, classifier.predict(given), strict=True):
-        print(f"{guess.label}\t{guess.probability:.6f}\t{' '.join(text.split())}")
+    for row in predictor.rows(examples):
+        print("\t".join(" ".join(cell.split()) for cell in row))
+
+
+def _grouped(texts: list[str], inputs: tuple[str, ...]) -> list[tuple[str, ...]]:
+    size = len(inputs)
+    if len(texts) % size:
+        raise UserError(
+            f"Each example here is {' and '.join(inputs)}, so texts come in {size}s, and {len(texts)} came."
+        )
+    return [tuple(texts[at : at + size]) for at in range(0, len(texts), size)]
+
+
+def _split(lines: list[str], inputs: tuple[str, ...], file: Path | None) -> list[tuple[str, ...]]:
+    if len(inputs) == 1:
+        return [(line,) for line in lines]
+    found = [tuple(line.split("\t")) for line in lines]
+    bad = next((number for number, one in enumerate(found, start=1) if len(one) != len(inputs)), None)
+    if bad is not None:
+        where = file or "Standard input"
+        raise UserError(f"{where}, line {bad}: {' and '.join(inputs)} are expected with a tab between them.")
+    return found
 
 
 def _lines(file: Path | None) -> list[str]:

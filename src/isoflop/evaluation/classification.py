@@ -5,7 +5,8 @@ N examples, K labels.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -48,9 +49,30 @@ class Scores:
     nats_standard_error: float
     labels: tuple[LabelScore, ...]
     confusion: tuple[tuple[int, ...], ...]
+    values: Mapping[str, Sequence[float]] = field(default_factory=dict, compare=False, repr=False)
+    """Whether each text was told rightly (`accuracy`), in the file's order."""
+
+    main = "accuracy"
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """What is shown, by name; precision and recall are macro."""
+        return {
+            "accuracy": self.accuracy,
+            "precision": self.macro_precision,
+            "recall": self.macro_recall,
+            "F1 macro": self.macro_f1,
+            "F1 micro": self.micro_f1,
+            "ECE": self.calibration_error,
+        }
+
+    @property
+    def worth(self) -> float:
+        return self.accuracy
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """All but the texts' own values, as plain values."""
+        return {name: value for name, value in asdict(self).items() if name != "values"}
 
 
 def classification_scores(probabilities: ArrayLike, answers: ArrayLike, *, labels: tuple[str, ...]) -> Scores:
@@ -78,6 +100,7 @@ def classification_scores(probabilities: ArrayLike, answers: ArrayLike, *, label
         nats_standard_error=float(nats_N.std(ddof=1) / len(nats_N) ** 0.5) if len(nats_N) > 1 else 0.0,
         labels=rows,
         confusion=tuple(tuple(int(n) for n in row) for row in confusion),
+        values={"accuracy": tuple(map(float, right_N))},
     )
 
 

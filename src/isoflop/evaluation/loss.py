@@ -49,10 +49,14 @@ def batch_loss(model: nn.Module, batch: Batch) -> Tensor:
 def loss_parts(model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor | None]:
     """Mean cross-entropy over the predicted tokens, and over the pairs' labels where there are any, from one pass.
 
-    Computed in the model's `compute_dtype` where it has one, else in its weights'. A model with `features` and a linear
-    `head` is not asked for its logits: they are made and used some rows at a time.
+    Computed in the model's `compute_dtype` where it has one, else in its weights'. A model that has a `loss(batch)`, a
+    mean over the batch's targets, is asked for that; one with `features` and a linear `head` is not asked for its
+    logits: they are made and used some rows at a time.
     """
     with precision_of(model, batch.inputs.device):
+        own = getattr(model, "loss", None)
+        if own is not None:
+            return own(batch), None
         head, targets_N = _linear_head(model, batch.inputs.device), batch.targets.flatten()
         if head is None:
             return F.cross_entropy(model(batch).flatten(0, 1).float(), targets_N), None
@@ -78,11 +82,18 @@ def _sequence_losses(model: nn.Module, batch: Batch) -> Tensor:
     """The nats of each sequence, summed over its predicted tokens, in float64."""
     counted_BT = batch.targets != IGNORED
     nats_BT = torch.zeros(batch.targets.shape, dtype=torch.float64, device=batch.targets.device)
-    nats_BT[counted_BT] = _token_losses(model, batch, counted_BT).double()
+    nats_BT[counted_BT] = _counted_losses(model, batch, counted_BT).double()
     return nats_BT.sum(dim=1)
 
 
-def _token_losses(model: nn.Module, batch: Batch, counted_BT: Tensor) -> Tensor:
+@torch.no_grad()
+def token_losses(model: nn.Module, batch: Batch) -> Tensor:
+    """The loss in nats of each token of `batch` that is to be predicted (N,), in order."""
+    with precision_of(model, batch.inputs.device):
+        return _counted_losses(model, batch, batch.targets != IGNORED)
+
+
+def _counted_losses(model: nn.Module, batch: Batch, counted_BT: Tensor) -> Tensor:
     """The loss of each counted token, in order."""
     head = _linear_head(model, batch.inputs.device)
     if head is None:

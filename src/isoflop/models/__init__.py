@@ -2,6 +2,7 @@
 
 from isoflop.models.batch import IGNORED, PADDING, Batch
 from isoflop.models.build import build_model, draw_weight
+from isoflop.models.cache import Cache
 from isoflop.models.decoder import Decoder
 from isoflop.models.encoder import Encoder
 from isoflop.models.encoder_decoder import EncoderDecoder
@@ -16,6 +17,7 @@ __all__ = [
     "PADDING",
     "PARAMETRIZATIONS",
     "Batch",
+    "Cache",
     "Decoder",
     "Encoder",
     "EncoderDecoder",

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from isoflop.models.cache import Kept
 from isoflop.models.masks import View
 from isoflop.models.near import NearView, into_blocks, out_of_blocks
 from isoflop.models.norms import build_norm
@@ -22,7 +23,10 @@ SHORT = 1024 * 1024
 
 
 class Attention(nn.Module):
-    """Self-attention; where heads share keys and values, these are grouped. `logit_scale` multiplies q·k."""
+    """Self-attention; where heads share keys and values, these are grouped. `logit_scale` multiplies q·k.
+
+    With `kept` the tokens also see those whose keys and values are there already.
+    """
 
     def __init__(self, shape: ModelShape, logit_scale: float) -> None:
         super().__init__()
@@ -32,8 +36,11 @@ class Attention(nn.Module):
         self.out = nn.Linear(shape.attention_width, shape.width, bias=shape.biases == "all")
         self.q_norm = build_norm(shape, shape.head_size) if shape.qk_norm else None
         self.k_norm = build_norm(shape, shape.head_size) if shape.qk_norm else None
+        self.prefix: nn.Module | None = None  # puts keys and values before all others (adaptation's prefix tuning)
 
-    def forward(self, x_BTD: Tensor, rotation: Rotation | None, view: View | NearView) -> Tensor:
+    def forward(
+        self, x_BTD: Tensor, rotation: Rotation | None, view: View | NearView, kept: Kept | None = None
+    ) -> Tensor:
         batch, length, _ = x_BTD.shape
         qkv_BNTC = self.qkv(x_BTD).view(batch, length, -1, self.head_size).transpose(1, 2)
         qk_BNTC, v_BKTC = qkv_BNTC.split((self.heads + self.kv_heads, self.kv_heads), dim=1)
@@ -45,13 +52,20 @@ class Attention(nn.Module):
         else:
             turned_BNTC = qk_BNTC if rotation is None else rotate(qk_BNTC, rotation)
             q_BHTC, k_BKTC = turned_BNTC.split((self.heads, self.kv_heads), dim=1)
+        if kept is not None:
+            k_BKTC, v_BKTC = kept.add(k_BKTC, v_BKTC)
+        if self.prefix is not None:
+            k_BKTC, v_BKTC, view = self.prefix(k_BKTC, v_BKTC, view)
         dropout = self.dropout if self.training else 0.0
         y_BHTC = attend(q_BHTC, k_BKTC, v_BKTC, view=view, scale=self.logit_scale, dropout=dropout)
         return self.out(y_BHTC.transpose(1, 2).reshape(batch, length, -1))
 
 
 class CrossAttention(nn.Module):
-    """Attention of a decoder's tokens on an encoder's; queries from one, keys and values from the other."""
+    """Attention of a decoder's tokens on an encoder's; queries from one, keys and values from the other.
+
+    With `kept` the keys and values are made once.
+    """
 
     def __init__(self, shape: ModelShape, logit_scale: float) -> None:
         super().__init__()
@@ -61,11 +75,16 @@ class CrossAttention(nn.Module):
         self.kv = nn.Linear(shape.width, 2 * shape.kv_width, bias=shape.biases != "none")
         self.out = nn.Linear(shape.attention_width, shape.width, bias=shape.biases == "all")
 
-    def forward(self, x_BTD: Tensor, memory_BSD: Tensor, view: View) -> Tensor:
+    def forward(self, x_BTD: Tensor, memory_BSD: Tensor, view: View, kept: Kept | None = None) -> Tensor:
         batch, length, _ = x_BTD.shape
         q_BHTC = self.q(x_BTD).view(batch, length, -1, self.head_size).transpose(1, 2)
-        kv_BNSC = self.kv(memory_BSD).view(batch, memory_BSD.shape[1], -1, self.head_size).transpose(1, 2)
-        k_BKSC, v_BKSC = kv_BNSC.split((self.kv_heads, self.kv_heads), dim=1)
+        if kept is not None and kept.count:
+            k_BKSC, v_BKSC = kept.all()
+        else:
+            kv_BNSC = self.kv(memory_BSD).view(batch, memory_BSD.shape[1], -1, self.head_size).transpose(1, 2)
+            k_BKSC, v_BKSC = kv_BNSC.split((self.kv_heads, self.kv_heads), dim=1)
+            if kept is not None:
+                kept.add(k_BKSC, v_BKSC)
         dropout = self.dropout if self.training else 0.0
         y_BHTC = attend(q_BHTC, k_BKSC, v_BKSC, view=view, scale=self.logit_scale, dropout=dropout)
         return self.out(y_BHTC.transpose(1, 2).reshape(batch, length, -1))

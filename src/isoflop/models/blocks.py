@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from isoflop.models.attention import Attention, CrossAttention, Rotation
+from isoflop.models.cache import Kept
 from isoflop.models.masks import View
 from isoflop.models.near import NearView
 from isoflop.models.norms import build_norm
@@ -65,15 +66,17 @@ class Block(nn.Module):
         rotation: Rotation | None,
         view: View | NearView,
         memory: tuple[Tensor, View] | None = None,
+        kept: tuple[Kept, Kept] | None = None,
     ) -> Tensor:
+        own, crossed = (None, None) if kept is None else kept
         if self.norms_first:
-            x_BTD = x_BTD + self._drop(self.attention(self.attention_norm(x_BTD), rotation, view))
+            x_BTD = x_BTD + self._drop(self.attention(self.attention_norm(x_BTD), rotation, view, own))
             if memory is not None and self.cross is not None and self.cross_norm is not None:
-                x_BTD = x_BTD + self._drop(self.cross(self.cross_norm(x_BTD), *memory))
+                x_BTD = x_BTD + self._drop(self.cross(self.cross_norm(x_BTD), *memory, crossed))
             return x_BTD + self._drop(self.feed_forward(self.feed_forward_norm(x_BTD)))
-        x_BTD = self.attention_norm(x_BTD + self._drop(self.attention(x_BTD, rotation, view)))
+        x_BTD = self.attention_norm(x_BTD + self._drop(self.attention(x_BTD, rotation, view, own)))
         if memory is not None and self.cross is not None and self.cross_norm is not None:
-            x_BTD = self.cross_norm(x_BTD + self._drop(self.cross(x_BTD, *memory)))
+            x_BTD = self.cross_norm(x_BTD + self._drop(self.cross(x_BTD, *memory, crossed)))
         return self.feed_forward_norm(x_BTD + self._drop(self.feed_forward(x_BTD)))
 
     def _drop(self, x_BTD: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from isoflop.errors import UserError
 from isoflop.models.batch import Batch
+from isoflop.models.cache import Cache
 from isoflop.models.layers import Layers
 from isoflop.models.model import Model
 from isoflop.shapes import ModelShape
@@ -25,8 +26,10 @@ class Decoder(Model, Layers):
         self.add_layers(shape, logit_scale, causal=True)
         self.add_head()
 
-    def features(self, batch: Batch) -> Tensor:
+    def features(self, batch: Batch, cache: Cache | None = None) -> Tensor:
+        """What goes into the head: (B, T, D). With a `cache`, of tokens that follow those read into it."""
         if batch.source is not None:
             raise UserError("The batch has a source, which a decoder alone does not read: train an encoder_decoder.")
-        x_BTD = self.embed(batch.inputs, batch.documents, batch.segments)
-        return self.run_layers(x_BTD, documents=batch.documents, prefix=batch.prefix)
+        places = None if cache is None else self.placed(batch, cache)
+        x_BTD = self.embed(batch.inputs, batch.documents, batch.segments, places)
+        return self.run_layers(x_BTD, documents=batch.documents, prefix=batch.prefix, cache=cache)

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from isoflop.errors import UserError
 from isoflop.models.batch import Batch
+from isoflop.models.cache import Cache
 from isoflop.models.layers import Layers
-from isoflop.models.masks import cross_view
+from isoflop.models.masks import View, cross_view
 from isoflop.models.model import Model
 from isoflop.shapes import ModelShape
 
@@ -37,11 +38,23 @@ class EncoderDecoder(Model):
         self.decoder = Side(shape, logit_scale, decodes=True)
         self.add_head()
 
-    def features(self, batch: Batch) -> Tensor:
-        memory_BSD = self.encode(batch)
-        view = cross_view(batch.documents, batch.source_documents)
-        x_BTD = self.embed(batch.inputs, batch.documents, batch.segments)
-        return self.decoder.run_layers(x_BTD, documents=batch.documents, prefix=batch.prefix, memory=(memory_BSD, view))
+    def features(self, batch: Batch, cache: Cache | None = None) -> Tensor:
+        """What goes into the head: (B, T, D). With a `cache`, of tokens that follow those read into it; the source is
+        read with the first of them."""
+        if cache is None:
+            memory, places = (self.encode(batch), cross_view(batch.documents, batch.source_documents)), None
+        else:
+            memory, places = self._remembered(batch, cache), self.placed(batch, cache)
+        x_BTD = self.embed(batch.inputs, batch.documents, batch.segments, places)
+        return self.decoder.run_layers(
+            x_BTD, documents=batch.documents, prefix=batch.prefix, memory=memory, cache=cache
+        )
+
+    def _remembered(self, batch: Batch, cache: Cache) -> tuple[Tensor, View]:
+        """What the encoder read, now or with the first tokens, and the view of it."""
+        if cache.memory_BSD is None:
+            cache.memory_BSD, cache.source_documents = self.encode(batch), batch.source_documents
+        return cache.memory_BSD, cross_view(batch.documents, cache.source_documents)
 
     def encode(self, batch: Batch) -> Tensor:
         """What the decoder attends to: (B, S, D)."""

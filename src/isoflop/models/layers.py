@@ -9,9 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from isoflop.errors import UserError
 from isoflop.models.attention import Rotation
 from isoflop.models.blocks import Block
-from isoflop.models.masks import View, self_view
+from isoflop.models.cache import NOWHERE, Cache
+from isoflop.models.masks import View, pattern, self_view, view_of
 from isoflop.models.near import NearView, near_view
 from isoflop.models.norms import build_norm
 from isoflop.models.positions import alibi_slopes, relative_buckets, rotary_table
@@ -37,6 +39,7 @@ class Layers(nn.Module):
         self.blocks = nn.ModuleList(Block(shape, logit_scale, crossed=crossed) for _ in range(shape.layers))
         self.norm = build_norm(shape, shape.width) if first else None
         self.relative = nn.Embedding(RELATIVE_BUCKETS, shape.heads) if shape.positions == "relative" else None
+        self.prompt: nn.Module | None = None  # puts vectors before every sequence (adaptation's prompt tuning)
         if shape.positions == "rotary":
             cos_TC, sin_TC = rotary_table(shape)
             self.register_buffer("cos_TC", cos_TC, persistent=False)
@@ -51,22 +54,73 @@ class Layers(nn.Module):
         documents: Tensor | None,
         prefix: Tensor | None = None,
         memory: tuple[Tensor, View] | None = None,
+        cache: Cache | None = None,
     ) -> Tensor:
-        """Embeddings to the stack's last states, (B, T, D) both; `memory`: what an encoder read, and the view of it."""
-        view = self._view(x_BTD, documents, prefix)
-        rotation = self._rotation(x_BTD.shape[1])
+        """Embeddings to the stack's last states, (B, T, D) both; `memory`: what an encoder read, and the view of it.
+
+        With a `cache` the tokens follow those in it, and their places are noted there already.
+        """
+        length = x_BTD.shape[1]
+        if self.prompt is not None:
+            if cache is not None:
+                raise UserError("A model with a prompt before it reads whole texts, and can't go on from a cache.")
+            x_BTD, documents, prefix = self.prompt(x_BTD, documents, prefix)
+        if cache is None:
+            view, rotation = self._view(x_BTD, documents, prefix), self._rotation(x_BTD.shape[1])
+        else:
+            view, rotation = self._view_back(cache, x_BTD.shape[1], prefix), self._rotation_at(cache, x_BTD.shape[1])
         if self.embedding_norm is not None:
             x_BTD = self.embedding_norm(x_BTD)
         if self.shape.dropout and self.training:
             x_BTD = F.dropout(x_BTD, self.shape.dropout)
-        for block in self.blocks:
-            x_BTD = block(x_BTD, rotation, view, memory)
+        for number, block in enumerate(self.blocks):
+            kept = None if cache is None else (cache.own[number], cache.crossed[number])
+            x_BTD = block(x_BTD, rotation, view, memory, kept)
+        if self.prompt is not None:
+            x_BTD = x_BTD[:, -length:]
         return x_BTD if self.norm is None else self.norm(x_BTD)
 
     def _rotation(self, length: int) -> Rotation | None:
         if self.shape.positions != "rotary":
             return None
         return self.cos_TC[:length], self.sin_TC[:length]
+
+    def _rotation_at(self, cache: Cache, length: int) -> Rotation | None:
+        """Of the last `length` tokens of each sequence: (B or 1, 1, T, C/2)."""
+        if self.shape.positions != "rotary":
+            return None
+        assert cache.places_BS is not None
+        places_BT = cache.places_BS[:, None, -length:].clamp(0)
+        return self.cos_TC[places_BT], self.sin_TC[places_BT]
+
+    def _view_back(self, cache: Cache, length: int, prefix: Tensor | None) -> View:
+        """How the last `length` tokens see all that the cache has noted, by their places."""
+        key_BS = cache.places_BS
+        assert key_BS is not None
+        shape, query_BT = self.shape, key_BS[:, -length:]
+        biased = shape.positions in ("relative", "alibi")
+        plain = cache.is_even and prefix is None and shape.attention == "full" and not biased
+        if plain and length in (1, key_BS.shape[1]):
+            return View(causal=length > 1)
+        seen_BTS = key_BS[:, None, :] <= query_BT[:, :, None]
+        if prefix is not None:
+            seen_BTS = seen_BTS | (key_BS[:, None, :] < prefix[:, None, None])
+        if shape.attention != "full":
+            seen_BTS = seen_BTS & pattern(shape, query_BT, key_BS)[0]
+        seen_BTS = seen_BTS & (key_BS != NOWHERE)[:, None, :] & (query_BT != NOWHERE)[:, :, None]
+        view = view_of(seen_BTS, may_be_blind=not cache.is_even, causal=False)
+        if not biased:
+            return view
+        assert view.scores is not None
+        bias_HBTS = self._bias(key_BS[:, None, :] - query_BT[:, :, None])
+        return view._replace(scores=view.scores + bias_HBTS.transpose(0, 1))
+
+    def _bias(self, distance: Tensor) -> Tensor:
+        """What each head adds to the logits of tokens so far apart (j − i): (H, …)."""
+        if self.relative is not None:
+            buckets = relative_buckets(distance, buckets=RELATIVE_BUCKETS, both_sides=not self.causal)
+            return self.relative(buckets).movedim(-1, 0)
+        return -self.slope_H.view(-1, *[1] * distance.dim()) * distance.abs()
 
     def _view(self, x_BTD: Tensor, documents: Tensor | None, prefix: Tensor | None) -> View | NearView:
         """Who sees whom, with the biases of distance in its scores."""
@@ -81,11 +135,7 @@ class Layers(nn.Module):
     def _biased(self, view: View, x_BTD: Tensor) -> View:
         length = x_BTD.shape[1]
         distance_L = torch.arange(1 - length, length, device=x_BTD.device)
-        if self.relative is not None:
-            buckets_L = relative_buckets(distance_L, buckets=RELATIVE_BUCKETS, both_sides=not self.causal)
-            bias_HL = self.relative(buckets_L).T
-        else:
-            bias_HL = -self.slope_H[:, None] * distance_L.abs()
+        bias_HL = self._bias(distance_L)
         place_T = torch.arange(length, device=x_BTD.device)
         scores = bias_HL[:, place_T[None, :] - place_T[:, None] + length - 1][None]
         if view.scores is not None:

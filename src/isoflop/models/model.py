@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from isoflop.errors import UserError
 from isoflop.models.batch import Batch
+from isoflop.models.cache import Cache
 from isoflop.models.positions import document_places, sinusoidal_table
 from isoflop.shapes import ModelShape
 
@@ -51,17 +52,34 @@ class Model(nn.Module):
     def features(self, batch: Batch) -> Tensor:
         """What goes into the head: (B, T, D)."""
 
-    def embed(self, tokens_BT: Tensor, documents: Tensor | None, segments: Tensor | None = None) -> Tensor:
-        """Tokens' vectors (B, T, D) with those of their places, from each document's start, and of their segments."""
+    def placed(self, batch: Batch, cache: Cache) -> Tensor:
+        """The places (B or 1, T) of tokens that follow those in `cache`, which counts them from now on."""
+        places = cache.extend(batch)
+        shape = self.shape
+        if cache.longest > shape.context and shape.positions in BOUNDED:
+            raise UserError(f"A sequence grew to {cache.longest} tokens, but the model's context is {shape.context}.")
+        return places
+
+    def embed(
+        self,
+        tokens_BT: Tensor,
+        documents: Tensor | None,
+        segments: Tensor | None = None,
+        places: Tensor | None = None,
+    ) -> Tensor:
+        """Tokens' vectors (B, T, D) with those of their places, from each document's start, and of their segments.
+
+        `places` (B or 1, T): those of tokens that others stand before, as a `Cache` counts them.
+        """
         shape, length = self.shape, tokens_BT.shape[1]
-        if length > shape.context and shape.positions in BOUNDED:
+        if length > shape.context and shape.positions in BOUNDED and places is None:
             raise UserError(f"The batch has {length} tokens a sequence, but the model's context is {shape.context}.")
         x_BTD = self.embedding(tokens_BT)
         if shape.positions in ("learned", "sinusoidal"):
             table_TD = self.position_table.weight if self.position_table is not None else self.sinusoid_TD
-            x_BTD = x_BTD + (
-                table_TD[:length] if documents is None else F.embedding(document_places(documents), table_TD)
-            )
+            if places is None and documents is not None:
+                places = document_places(documents)
+            x_BTD = x_BTD + (table_TD[:length] if places is None else F.embedding(places.clamp(0), table_TD))
         if self.segment_table is not None:
             segments = torch.zeros_like(tokens_BT) if segments is None else segments
             x_BTD = x_BTD + self.segment_table(segments)

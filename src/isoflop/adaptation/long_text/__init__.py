@@ -1,0 +1,7 @@
+"""Texts that are longer than the model: what is read of them, and how it becomes one vector."""
+
+from isoflop.adaptation.long_text.reading import WAYS, Reading
+from isoflop.adaptation.long_text.segments import JOINS, Segments
+from isoflop.adaptation.long_text.windows import with_windows
+
+__all__ = ["JOINS", "WAYS", "Reading", "Segments", "with_windows"]

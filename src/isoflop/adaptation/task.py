@@ -1,0 +1,175 @@
+"""What a task is to the engine (docs/decisions/0009), and how to write one.
+
+1. In `tasks/NAME.py` write a frozen dataclass with the fields that a user may set (`--option FIELD=VALUE`) and the four
+   things of `Task` below; put its name and class into the table `TASKS` of `tasks/__init__.py`. That is all.
+2. `read` makes a `Split` by `split.make_split`: a part has `texts` (inputs: a string, or a tuple of them) and `labels`
+   (answers likewise), so that the hash, leaks, folds and subsets (`with_parts`, `LabelledTexts.take`) work.
+3. `trial` gives a `Trial`. Its model is a `TaskModel`: `body` is the pretrained model, which methods change; it has
+   either `features` and a linear `head` (cross-entropy with the batch's targets) or its own `loss(batch)`.
+4. `Trial.save` calls `saved.save_adapted` with a record that has the task's name and all that `load`, which gets the
+   record back, needs to make a `Predictor`, which `isoflop predict-text` asks.
+5. `Measured.scores` is `evaluation.scores.Figures`; give `values` for the figures that are means over examples: they go
+   into predictions-PART.csv, and intervals and paired tests are made of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from torch import nn
+
+from isoflop.evaluation.scores import TaskScores
+from isoflop.models import Batch, Model
+
+if TYPE_CHECKING:
+    from isoflop.adaptation.pretrained import Pretrained
+    from isoflop.adaptation.recipe import Recipe
+    from isoflop.adaptation.split import Split
+
+BEHIND_THE_STATES = ("head", "transform", "transform_norm", "pooler", "pair_head")
+"""Parts of a pretrained model that stand behind its last states."""
+
+
+@dataclass(frozen=True)
+class Files:
+    """The user's files: what is trained on, and what is measured on after every epoch (`dev`) and at the end."""
+
+    train: Path
+    dev: Path | None = None
+    test: Path | None = None
+
+    @property
+    def held_out(self) -> dict[str, Path]:
+        """What is measured on, by name."""
+        return {name: path for name, path in (("dev", self.dev), ("test", self.test)) if path is not None}
+
+    @property
+    def named(self) -> dict[str, Path]:
+        """All of them."""
+        return {"train": self.train, **self.held_out}
+
+
+@dataclass(frozen=True)
+class Floor:
+    """What the simplest thing that could work is, and how it scores on each part that is measured."""
+
+    description: str
+    scores: Mapping[str, TaskScores]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Scores of a part, and its predictions as a table with a row for each example, in the file's order."""
+
+    scores: TaskScores
+    header: tuple[str, ...]
+    rows: Sequence[tuple[str, ...]]
+
+
+class TaskModel(nn.Module):
+    """Abstract: a pretrained model, `body`, with what a task puts behind its states."""
+
+    body: Model
+
+    def unread(self) -> list[nn.Parameter]:
+        """Weights of the pretrained model that nothing of the task depends on: its own head, and what stands before
+        that. A task that reads the pretrained head has none."""
+        parts = [getattr(self.body, name, None) for name in BEHIND_THE_STATES]
+        weights = [weight for part in parts if part is not None for weight in part.parameters()]
+        return [weight for weight in weights if weight is not self.body.embedding.weight]
+
+
+class EpochBatches(Protocol):
+    """Batches of the training part; `at` is a function of the step alone, so that any step can be next."""
+
+    @property
+    def per_epoch(self) -> int:
+        """Steps in which every example is seen once."""
+        ...
+
+    def at(self, step: int) -> Batch:
+        """The batch of `step`, counted from 0, on the CPU."""
+        ...
+
+
+class Trial(Protocol):
+    """A pretrained model and examples, ready to be trained on a task and measured.
+
+    `facts` are plain values that, with recipe and data, decide the result; an interrupted trial goes on only with the
+    same. `about` are lines of the card. `epoch_tokens` counts what an epoch reads.
+    """
+
+    @property
+    def model(self) -> TaskModel: ...
+
+    @property
+    def batches(self) -> EpochBatches: ...
+
+    @property
+    def epoch_tokens(self) -> int: ...
+
+    @property
+    def notes(self) -> tuple[str, ...]: ...
+
+    @property
+    def facts(self) -> Mapping[str, Any]: ...
+
+    @property
+    def about(self) -> tuple[str, ...]: ...
+
+    def measure(self, part: str, *, is_last: bool) -> Measured:
+        """Score a held-out part with the model as it is now. At the end (`is_last`) dev comes before test, so that what
+        is chosen on dev, a threshold, holds for test; after an epoch a costly part of it may be left out."""
+        ...
+
+    def floor(self) -> Floor | None:
+        """The floor on every held-out part; None where it can't be fitted (`floor.MISSING` is then said)."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Write the trained model, which is on the CPU by then, to `folder`, which has its card."""
+        ...
+
+
+class Predictor(Protocol):
+    """A saved model that does its task. `inputs` names the texts that one example consists of."""
+
+    @property
+    def inputs(self) -> tuple[str, ...]: ...
+
+    def rows(self, examples: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
+        """What `isoflop predict-text` prints of each example: cells of a line. Raises `UserError` for an empty text."""
+        ...
+
+
+class Task(Protocol):
+    """What `--task` names. `purpose` goes into the card's title, `unit` is what the loss is the mean of; `stacks` are
+    the kinds of models that can do it."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def purpose(self) -> str: ...
+
+    @property
+    def unit(self) -> str: ...
+
+    @property
+    def stacks(self) -> Sequence[str]: ...
+
+    def read(self, files: Files) -> Split:
+        """The examples. Raises `UserError` with file and line for a mistake in them."""
+        ...
+
+    def trial(self, pretrained: Pretrained, split: Split, recipe: Recipe) -> Trial:
+        """What the engine trains."""
+        ...
+
+    @staticmethod
+    def load(folder: Path, record: Mapping[str, Any]) -> Predictor:
+        """The model in `folder`, of which `Trial.save` wrote `record`."""
+        ...

@@ -1,0 +1,102 @@
+"""What a decoder keeps of the tokens that it has read, so that the next token costs a pass of one token.
+
+B sequences, T new tokens, S tokens kept so far with the new ones, K key-value heads, C channels of a head, D width.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from isoflop.models.batch import PADDING, Batch
+
+NOWHERE = -1
+"""Place of padding, which nobody sees."""
+
+
+class Kept:
+    """Keys and values of one attention, in memory that doubles when it is full."""
+
+    def __init__(self) -> None:
+        self._memory: list[Tensor] = []
+        self.count = 0
+
+    def add(self, k_BKTC: Tensor, v_BKTC: Tensor) -> tuple[Tensor, Tensor]:
+        """Keep the new ones behind those that are here; returns all, (B, K, S, C) both."""
+        new, before = (k_BKTC, v_BKTC), self.count
+        self.count += k_BKTC.shape[2]
+        if not self._memory:
+            self._memory = list(new)
+        elif self.count > self._memory[0].shape[2]:
+            self._memory = [F.pad(kept, (0, 0, 0, 2 * self.count - kept.shape[2])) for kept in self._memory]
+        for kept_BKSC, new_BKTC in zip(self._memory, new, strict=True):
+            kept_BKSC[:, :, before : self.count] = new_BKTC
+        return self.all()
+
+    def all(self) -> tuple[Tensor, Tensor]:
+        """What was kept, (B, K, S, C) both."""
+        k_BKSC, v_BKSC = (kept[:, :, : self.count] for kept in self._memory)
+        return k_BKSC, v_BKSC
+
+    def select(self, rows: Tensor) -> None:
+        """Go on with these sequences, in this order."""
+        self._memory = [kept[rows] for kept in self._memory]
+
+
+class Cache:
+    """Keys and values of a decoder's layers, the places of their tokens, and what an encoder read for them.
+
+    It begins empty, is given to `features` with each batch of new tokens, and is filled there. Sequences of different
+    lengths begin with padding on the left; the batches behind the first have none.
+    """
+
+    def __init__(self, layers: int) -> None:
+        self.own = [Kept() for _ in range(layers)]
+        self.crossed = [Kept() for _ in range(layers)]
+        self.places_BS: Tensor | None = None
+        """Each token's place in its own sequence, `NOWHERE` for padding; (1, S) where all sequences are alike."""
+        self.memory_BSD: Tensor | None = None
+        self.source_documents: Tensor | None = None
+        self.longest = 0
+        """Tokens of the longest sequence."""
+
+    @property
+    def is_even(self) -> bool:
+        """Whether there is no padding."""
+        return self.places_BS is None or len(self.places_BS) == 1
+
+    def extend(self, batch: Batch) -> Tensor:
+        """Take note of a batch's tokens; returns their places (B or 1, T)."""
+        length, device = batch.inputs.shape[1], batch.inputs.device
+        if self.places_BS is None:
+            if batch.documents is None:
+                places_BT = torch.arange(length, device=device)[None]
+            else:
+                there_BT = batch.documents != PADDING
+                places_BT = torch.where(there_BT, there_BT.cumsum(dim=1) - 1, NOWHERE)
+            self.places_BS = places_BT
+            self.longest = int(places_BT.max()) + 1
+            return places_BT
+        last_B1 = self.places_BS.amax(dim=1, keepdim=True)
+        places_BT = last_B1 + torch.arange(1, length + 1, device=device)
+        self.places_BS = torch.cat((self.places_BS, places_BT), dim=1)
+        self.longest += length
+        return places_BT
+
+    def select(self, rows: Tensor) -> None:
+        """Go on with these sequences (their numbers), in this order; one may come several times."""
+        self.reorder(rows)
+        for kept in self.crossed:
+            kept.select(rows)
+        if self.memory_BSD is not None:
+            self.memory_BSD = self.memory_BSD[rows]
+        if self.source_documents is not None:
+            self.source_documents = self.source_documents[rows]
+
+    def reorder(self, rows: Tensor) -> None:
+        """The same where each sequence takes the place of one with the same source, as beams do."""
+        for kept in self.own:
+            kept.select(rows)
+        if self.places_BS is not None and not self.is_even:
+            self.places_BS = self.places_BS[rows]
