@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,7 +23,10 @@ from isoflop.parallel import Mesh, Method
 from isoflop.planning.layout import Layout
 from isoflop.runs import read_curve, read_run
 from isoflop.training import Plan, layout_of, pretrain, read_plan
+from isoflop.training.divided import Divided
+from isoflop.training.interrupt import StopRequest
 from isoflop.training.pretraining import settle
+from isoflop.training.workers import Worker
 
 PLAN = """
 schema = 1
@@ -122,6 +126,19 @@ def test_an_interrupt_is_one_sentence_and_the_same_command_goes_on(
     again = isoflop("train", plan, "--out", out, "--nproc", "2")
     assert re.search(r"going on at step [1-9]", again.stdout + again.stderr), again.stdout + again.stderr
     assert curve(out) == curve(whole)
+
+
+@pytest.mark.parametrize("kind", [Divided, Worker])
+def test_a_signal_while_processes_agree_is_not_lost(monkeypatch: pytest.MonkeyPatch, kind: Any) -> None:
+    """The others can't have heard of it: it counts when they agree the next time."""
+    stop = StopRequest()
+    monkeypatch.setattr("torch.distributed.all_reduce", lambda _flags: stop._hear())
+    one = SimpleNamespace(writes=False, meeting=True, stopping=False)
+    assert not kind.due(one, stop, 0.0)
+    assert not one.stopping
+    monkeypatch.setattr("torch.distributed.all_reduce", lambda _flags: None)
+    assert kind.due(one, stop, 0.0)
+    assert one.stopping
 
 
 def test_two_processes_come_to_the_loss_of_one(

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from isoflop.errors import UserError
 
@@ -169,6 +169,12 @@ class Store:
         """Copy a file to an object, which is seen only when it is complete."""
         with self._answered():
             self._files.put_file(str(path), self._path(name))
+
+    @contextmanager
+    def opened(self, name: str) -> Iterator[BinaryIO]:
+        """An object, to be read in parts."""
+        with self._answered(), self._files.open(self._path(name), "rb") as handle:
+            yield handle
 
     def prepare(self) -> None:
         """Nothing: a store has no folders."""

@@ -80,7 +80,7 @@ class Divided(Training):
     def __init__(self, plan: Plan, out: Path, *, groups: Groups, method: Method, device: str) -> None:
         self.groups, self.method = groups, method
         self.process = dist.get_rank()
-        self.writes, self.stopping = self.process == 0, False
+        self.writes = self.process == 0
         super().__init__(plan, out, threads=1, device=device)
         self.checkpoints = Checkpoints(out / CHECKPOINTS)
 
@@ -118,7 +118,7 @@ class Divided(Training):
         late = self.writes and now - self.saved_at > 60 * self.plan.train.checkpoint_minutes
         flags = torch.tensor([stop.asked, late], dtype=torch.int32)
         dist.all_reduce(flags)
-        self.stopping = stop.asked = bool(flags[0])
+        self.stopping = bool(flags[0])  # and not what `asked` says by now: the others have not heard of that
         return bool(flags.any())
 
     def keep(self) -> None:
