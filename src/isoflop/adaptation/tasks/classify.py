@@ -157,7 +157,7 @@ def read_split(
     train: Path, *, dev: Path | None = None, test: Path | None = None, text: str | None = None, label: str | None = None
 ) -> Split:
     """Read texts with one label each. Raises `UserError` as `Classify.read` does, and for nothing to measure on."""
-    files = Files(train, dev, test)
+    files = Files.of(train, dev, test)
     check_measurable(files.named)
     return Classify(text, label).read(files)
 
