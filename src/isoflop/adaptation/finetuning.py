@@ -150,7 +150,7 @@ class _Finetuning:
         self.pretrained = read_pretrained(folder, stacks=split.task.stacks)
         self.trial: Trial = split.task.trial(self.pretrained, split, recipe)
         model = self.trial.model
-        recipe.method.prepare(self.pretrained.model, seed=recipe.seed)
+        recipe.method.prepare(model.body, seed=recipe.seed)
         for weight in model.unread() if recipe.joint is None else ():  # what was pretrained reads them all
             weight.requires_grad_(False)
         self.per_epoch = self.trial.batches.per_epoch

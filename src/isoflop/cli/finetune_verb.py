@@ -26,7 +26,10 @@ def register(app: typer.Typer) -> None:
 
 
 def finetune_verb(
-    model: Path = typer.Argument(..., help="A trained model of isoflop, or a local Hugging Face checkpoint."),
+    model: Path = typer.Argument(
+        ...,
+        help="A trained model of isoflop, a local Hugging Face checkpoint, or a TOML file with a [shape], to begin.",
+    ),
     data: Path = typer.Argument(
         ..., help="What to train on: CSV, TSV, JSONL (also .gz), Parquet, CoNLL, datasets:NAME."
     ),
@@ -83,6 +86,7 @@ def finetune_verb(
     from isoflop.adaptation.joint import joint_in
     from isoflop.adaptation.losses import weights_in
     from isoflop.adaptation.repeats import finetune_repeatedly, plan_repeats
+    from isoflop.adaptation.scratch import first_model, is_shape
     from isoflop.cli.repeats_display import say_summary, seeds_in
 
     if threads is not None and threads < 1:
@@ -95,9 +99,11 @@ def finetune_verb(
     wanted |= {"joint": joint_in(joint_alpha, joint_text)}
     recipe = Recipe(method=chosen, learning_rate=lr, batch=batch, epochs=epochs, **wanted)
     settings = option if long is None else [*option, f"long={long}"]
-    asked = task_named(task, _settings(settings, text, label))
+    asked = task_named(task, task_settings(settings, text, label))
     split = asked.read(Files.of(data, dev, test))
     _say_what_was_read(split)
+    if is_shape(model):
+        model = first_model(model, split, out / "start", seed=seed)
     how: dict[str, Any] = {"recipe": recipe, "machine": Machine(threads or _cores(), device)}
     if seeds or folds:
         repeats = plan_repeats(split, seed=seed, seeds=seeds_in(seeds), folds=folds)
@@ -106,7 +112,7 @@ def finetune_verb(
         _say_what_came_out(_run(finetune(model, split, out=out, **how), out), out)
 
 
-def _settings(options: list[str], text: str | None, label: str | None) -> dict[str, Any]:
+def task_settings(options: list[str], text: str | None, label: str | None) -> dict[str, Any]:
     """The task's settings by name; `--text` and `--label` are short for two of them."""
     found: dict[str, Any] = {name: value for name, value in (("text", text), ("label", label)) if value is not None}
     for one in options:
