@@ -28,13 +28,20 @@ def study(
 ) -> None:
     """Train a ladder of small models, fit the law, predict a bigger one, train it, and compare.
 
+    With kind = "finetune" in its file: fine-tune models on more and more labels, and say what the next point costs.
+
     Run the same command again to go on with an interrupted study.
     """
     if init is not None:
         _write_template(init)
         return
-    from isoflop.study import StudyConfig, read_config
+    from isoflop.study.config import FINETUNE, StudyConfig, kind_of, read_config
 
+    if file is not None and kind_of(file) == FINETUNE:
+        from isoflop.cli.finetune_study_display import study_of_finetunings
+
+        study_of_finetunings(file, out, seed=seed, dry_run=dry_run, on=on)
+        return
     config = StudyConfig() if file is None else read_config(file)
     if seed is not None:
         config = dataclasses.replace(config, seed=seed)

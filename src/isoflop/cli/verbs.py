@@ -24,6 +24,7 @@ VERBS: tuple[str, ...] = (
     "finetune_verb",
     "predict_text_verb",
     "evaluate_verb",
+    "prompt_verb",
     "retrieve_verb",
     "report_verb",
     "export_verb",

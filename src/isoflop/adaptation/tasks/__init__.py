@@ -11,6 +11,7 @@ from isoflop.errors import UserError
 
 TASKS: dict[str, tuple[str, str]] = {
     "classify": ("isoflop.adaptation.tasks.classify", "Classify"),
+    "embed": ("isoflop.adaptation.tasks.embed", "Embed"),
 }
 """Name -> module and class."""
 
