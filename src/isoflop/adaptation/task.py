@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from torch import nn
 
+from isoflop.adaptation.dataset import is_dataset, parts_of
 from isoflop.evaluation.scores import TaskScores
 from isoflop.models import Batch, Model
 
@@ -41,6 +42,13 @@ class Files:
     train: Path
     dev: Path | None = None
     test: Path | None = None
+
+    @classmethod
+    def of(cls, train: Path, dev: Path | None, test: Path | None) -> Files:
+        """The files as they were named; a data set (`datasets:NAME`) brings dev and test where none is named."""
+        if not is_dataset(train) or dev or test:
+            return cls(train, dev, test)
+        return cls(**parts_of(train))
 
     @property
     def held_out(self) -> dict[str, Path]:

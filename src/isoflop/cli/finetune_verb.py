@@ -25,8 +25,13 @@ def register(app: typer.Typer) -> None:
 
 
 def finetune(
-    model: Path = typer.Argument(..., help="A trained model of isoflop, or a local Hugging Face checkpoint."),
-    data: Path = typer.Argument(..., help="The table to train on: CSV, TSV, JSONL (also gzipped) or Parquet."),
+    model: Path = typer.Argument(
+        ...,
+        help="A trained model of isoflop, a local Hugging Face checkpoint, or a TOML file with a [shape], to begin.",
+    ),
+    data: Path = typer.Argument(
+        ..., help="What to train on: CSV, TSV, JSONL (also .gz), Parquet, CoNLL, datasets:NAME."
+    ),
     dev: Path = typer.Option(None, "--dev", help="A table to measure on after every epoch."),
     test: Path = typer.Option(None, "--test", help="A table to measure on at the end."),
     task: str = typer.Option("classify", "--task", help="What is learnt: classify (one label for each text)."),
@@ -64,6 +69,7 @@ def finetune(
     Run the same command again to go on with an interrupted fine-tuning.
     """
     from isoflop.adaptation import Files, Machine, Recipe, method_named, task_named
+    from isoflop.adaptation.scratch import first_model, is_shape
 
     if threads is not None and threads < 1:
         raise UserError(f"--threads must be at least 1, not {threads}.")
@@ -73,8 +79,10 @@ def finetune(
     recipe = Recipe(method=chosen, learning_rate=lr, batch=batch, epochs=epochs, **wanted)
     settings = option if long is None else [*option, f"long={long}"]
     asked = task_named(task, task_settings(settings, text, label))
-    split = asked.read(Files(data, dev, test))
+    split = asked.read(Files.of(data, dev, test))
     _say_what_was_read(split)
+    if is_shape(model):
+        model = first_model(model, split, out / "start", seed=seed)
     result = _run(model, split, out, {"recipe": recipe, "machine": Machine(threads or _cores(), device)})
     _say_what_came_out(result, out)
 

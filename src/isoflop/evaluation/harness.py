@@ -10,6 +10,7 @@ import io
 import logging
 import os
 import tempfile
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -79,10 +80,7 @@ def _run(model: Path, tasks: Sequence[str], folder: Path | None, limit: int | No
             raise UserError("--harness needs lm-evaluation-harness: pip install 'isoflop[harness]'.") from error
         try:
             with _silent():
-                manager = TaskManager(include_path=None if folder is None else str(folder))
-                unknown = [one for one in tasks if not Path(one).is_file() and not manager.match_tasks([one])]
-                if unknown:
-                    raise UserError(f"lm_eval knows no task {unknown[0]!r}: name one of its tasks, or a YAML file.")
+                manager = _known_tasks(TaskManager, tasks, folder)
                 language_model = HFLM(pretrained=str(checkpoint), device="cpu", dtype="float32", batch_size=BATCH)
                 # The harness would bootstrap for minutes, F1 above all; and intervals are made here.
                 found = lm_eval.simple_evaluate(
@@ -97,9 +95,20 @@ def _run(model: Path, tasks: Sequence[str], folder: Path | None, limit: int | No
     return dict(found)
 
 
+def _known_tasks(manager: Any, tasks: Sequence[str], folder: Path | None) -> Any:
+    """The index of tasks; that of the harness' own, which takes seconds to make, only where one of them is meant."""
+    named = [one for one in tasks if not Path(one).is_file()]
+    for defaults in (False, True):
+        known = manager(include_path=None if folder is None else str(folder), include_defaults=defaults)
+        unknown = [one for one in named if not known.match_tasks([one])]
+        if not unknown:
+            return known
+    raise UserError(f"lm_eval knows no task {unknown[0]!r}: name one of its tasks, or a YAML file with one.")
+
+
 @contextlib.contextmanager
 def _offline() -> Iterator[None]:
-    """The data sets of the harness are looked for on this machine only, unless the user's environment says otherwise."""
+    """Data sets are looked for on this machine only, unless the user's environment says otherwise."""
     added = {name: value for name, value in OFFLINE.items() if name not in os.environ}
     os.environ.update(added)
     try:
@@ -130,8 +139,10 @@ def _silent() -> Iterator[None]:
     before = logging.root.manager.disable
     logging.disable(logging.ERROR)
     try:
-        with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
-            yield
+        with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
+            warnings.simplefilter("ignore")
+            with contextlib.redirect_stdout(io.StringIO()):
+                yield
     finally:
         logging.disable(before)
 

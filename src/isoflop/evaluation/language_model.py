@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import io
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
+import torch
 from tokenizers import Tokenizer
-from torch import nn
+from torch import Tensor, nn
 
 from isoflop.errors import UserError
-from isoflop.models import ModelInfo, from_hugging_face, load_model
-from isoflop.models.hugging_face_stock import gguf_files, load_stock_decoder
+from isoflop.models import Batch, ModelInfo, from_hugging_face, load_model
 from isoflop.models.hugging_face_tokenizer import SpecialTokens
 from isoflop.models.storage import read_json_object, read_tokenizer
 
@@ -50,21 +53,35 @@ class Marks:
     after: tuple[int, ...]
 
 
+@final
+class StockModel(nn.Module):
+    """A causal model of transformers that reads a `Batch`."""
+
+    def __init__(self, stock: nn.Module) -> None:
+        super().__init__()
+        self.stock = stock
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Logits (B, T, V); padding stands at the end, where nothing that is measured sees it."""
+        return self.stock(input_ids=batch.inputs, use_cache=False).logits
+
+
 def read_language_model(path: Path) -> LanguageModel:
     """The model in a folder or a GGUF file; through transformers where no class of ours computes it.
 
     Raises `UserError` where there is none, where it is no language model, and for a tokenizer that is another model's.
     """
     if path.is_file() and path.suffix == ".gguf":
-        return _through_transformers(path)
+        return _through_transformers(path.parent, path.name)
     if not path.is_dir():
         raise UserError(f"There is no folder or GGUF file {path}: name a trained model or a Hugging Face checkpoint.")
     ours = path / "model" if (path / "model" / "model.json").exists() else path
     if (ours / "model.json").exists():
         model, info = load_model(ours)
         return _of_ours(model, info, ours, ())
-    if gguf_files(path) and not (path / "config.json").exists():
-        return _through_transformers(path)
+    ggufs = sorted(path.glob("*.gguf"))
+    if len(ggufs) == 1 and not (path / "config.json").exists():
+        return _through_transformers(path, ggufs[0].name)
     return _from_checkpoint(path)
 
 
@@ -75,7 +92,7 @@ def _from_checkpoint(folder: Path) -> LanguageModel:
             warnings.simplefilter("always")
             model, info = from_hugging_face(folder)
     except UserError as reason:
-        return _through_transformers(folder, reason)
+        return _through_transformers(folder, None, reason)
     if info.shape.stack == "encoder" and not names[0].endswith(HEADS):
         raise UserError(
             f"{folder} is a {names[0]}, which has no head that names tokens: it gives no text a probability."
@@ -99,30 +116,58 @@ def _of_ours(model: nn.Module, info: ModelInfo, folder: Path, notes: tuple[str, 
         context=shape.context,
         vocab=shape.vocab,
         start=None if is_encoder else _start(folder, tokenizer),
-        marks=_marks(tokenizer, folder) if is_encoder else None,
+        marks=marks_of(tokenizer, folder) if is_encoder else None,
         facts=_facts(folder, type(model).__name__, model, tokenizer),
         notes=notes,
     )
 
 
-def _through_transformers(path: Path, reason: UserError | None = None) -> LanguageModel:
-    """`reason` is why no class of ours could read the checkpoint."""
+def _through_transformers(folder: Path, gguf: str | None, reason: UserError | None = None) -> LanguageModel:
+    """`reason` is why the importer of ours could not read the checkpoint."""
     try:
-        stock = load_stock_decoder(path)
-    except UserError as error:
-        raise UserError(f"{reason} {error}" if reason else str(error)) from error
-    tokenizer = _fitting(stock.tokenizer, stock.vocab, path)
-    kind = type(stock.model).__name__
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+    except ImportError as error:
+        what = str(reason) if reason else f"{folder / str(gguf)} is a GGUF file."
+        raise UserError(f"{what} To read it through transformers: pip install transformers gguf.") from error
+    how: dict[str, Any] = {"local_files_only": True, **({"gguf_file": gguf} if gguf else {})}
+    try:
+        with _quiet():
+            tokenizer = AutoTokenizer.from_pretrained(folder, **how)
+            how |= {"dtype": torch.float32, "output_loading_info": True}
+            found: Any = AutoModelForCausalLM.from_pretrained(folder, **how)
+            stock, info = found
+    except Exception as error:  # transformers raises whatever its parts raise
+        what = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"{reason or folder}: transformers can't read it as a causal model either ({what}).") from error
+    missing = sorted(info["missing_keys"])
+    if missing:  # transformers draws them by chance, and only warns
+        raise UserError(f"The checkpoint in {folder} has no weight {missing[0]}: it is no causal language model.")
+    bpe = getattr(tokenizer, "backend_tokenizer", None)
+    if bpe is None:
+        raise UserError(
+            f"The tokenizer in {folder} does not say where its tokens stand in the text (no tokenizer.json)."
+        )
+    config = stock.config.get_text_config()
+    bpe = _fitting(bpe, config.vocab_size, folder)
+    start = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
     return LanguageModel(
-        module=stock,
-        tokenizer=tokenizer,
-        context=stock.context,
-        vocab=stock.vocab,
-        start=stock.start,
+        module=StockModel(stock).eval(),
+        tokenizer=bpe,
+        context=getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None) or 2048,
+        vocab=config.vocab_size,
+        start=start,
         marks=None,
-        facts=_facts(path, kind, stock, tokenizer),
-        notes=(f"The model is computed by transformers ({kind}).",),
+        facts=_facts(folder / gguf if gguf else folder, type(stock).__name__, stock, bpe),
+        notes=(f"The model is computed by transformers ({type(stock).__name__}).",),
     )
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without transformers' bars and hints, which go to standard error."""
+    with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _fitting(tokenizer: Tokenizer, vocab: int, folder: Path) -> Tokenizer:
@@ -149,7 +194,7 @@ def _start(folder: Path, tokenizer: Tokenizer) -> int | None:
     return next((number for number in numbers if number is not None), None)
 
 
-def _marks(tokenizer: Tokenizer, folder: Path) -> Marks:
+def marks_of(tokenizer: Tokenizer, folder: Path) -> Marks:
     special = SpecialTokens.of(tokenizer)
     mask = special.number("mask")
     if mask is None:
@@ -163,7 +208,7 @@ def _marks(tokenizer: Tokenizer, folder: Path) -> Marks:
 
 
 def _facts(path: Path, kind: str, model: nn.Module, tokenizer: Tokenizer) -> dict[str, Any]:
-    files = [path] if path.is_file() else sorted((*path.glob("*.safetensors"), *gguf_files(path)))
+    files = [path] if path.is_file() else sorted(path.glob("*.safetensors"))
     digest = hashlib.sha256()
     for file in files:
         with file.open("rb") as handle:

@@ -16,11 +16,10 @@ import torch
 from numpy.typing import NDArray
 
 from isoflop.errors import UserError
-from isoflop.evaluation.language_model import LanguageModel
+from isoflop.evaluation.language_model import LanguageModel, StockModel
 from isoflop.evaluation.loss import token_losses
 from isoflop.evaluation.texts import Texts, Units, units_of
 from isoflop.models import IGNORED, PADDING, Batch
-from isoflop.models.hugging_face_stock import StockDecoder
 
 WINDOW = 2_048
 """The longest window where none is asked for."""
@@ -162,7 +161,7 @@ def _losses(
 ) -> Iterator[tuple[_Window, NDArray[np.float64]]]:
     """The nats of each window's targets."""
     done, total = 0, sum(len(one.inputs) for one in windows)
-    for group in _groups(windows, LOGITS_AT_ONCE // model.vocab if isinstance(model.module, StockDecoder) else None):
+    for group in _groups(windows, LOGITS_AT_ONCE // model.vocab if isinstance(model.module, StockModel) else None):
         losses, place = token_losses(model.module, _batch(group, is_causal=model.marks is None)).double().numpy(), 0
         for one in group:
             count = int((one.targets != IGNORED).sum())

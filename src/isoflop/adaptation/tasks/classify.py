@@ -69,6 +69,8 @@ class Classify:
         """What the engine trains."""
         context = pretrained.model.shape.context
         if self.long == "window":
+            if recipe.method.places:
+                raise UserError(f"--long window does not go with {recipe.method.name}: only near tokens would see it.")
             context = LONGER * context if recipe.longest is None else recipe.longest
             longer = with_windows(pretrained.model, recipe.tokens_of(context))
             pretrained = replace(pretrained, model=longer, info=replace(pretrained.info, shape=longer.shape))
@@ -174,7 +176,7 @@ def read_split(
     train: Path, *, dev: Path | None = None, test: Path | None = None, text: str | None = None, label: str | None = None
 ) -> Split:
     """Read texts with one label each. Raises `UserError` as `Classify.read` does, and for nothing to measure on."""
-    files = Files(train, dev, test)
+    files = Files.of(train, dev, test)
     check_measurable(files.named)
     return Classify(text, label).read(files)
 
