@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from torch import nn
 
+from isoflop.adaptation.dataset import is_dataset, parts_of
 from isoflop.evaluation.scores import TaskScores
-from isoflop.models import Batch
+from isoflop.models import Batch, Model
 
 if TYPE_CHECKING:
     from isoflop.adaptation.pretrained import Pretrained
@@ -40,6 +41,13 @@ class Files:
     train: Path
     dev: Path | None = None
     test: Path | None = None
+
+    @classmethod
+    def of(cls, train: Path, dev: Path | None, test: Path | None) -> Files:
+        """The files as they were named; a data set (`datasets:NAME`) brings dev and test where none is named."""
+        if not is_dataset(train) or dev or test:
+            return cls(train, dev, test)
+        return cls(**parts_of(train))
 
     @property
     def held_out(self) -> dict[str, Path]:
@@ -72,15 +80,14 @@ class Measured:
 class TaskModel(nn.Module):
     """Abstract: a pretrained model, `body`, with what a task puts behind its states."""
 
-    body: nn.Module
+    body: Model
 
     def unread(self) -> list[nn.Parameter]:
         """Weights of the pretrained model that nothing of the task depends on: its own head, and what stands before
         that. A task that reads the pretrained head has none."""
         parts = [getattr(self.body, name, None) for name in BEHIND_THE_STATES]
         weights = [weight for part in parts if part is not None for weight in part.parameters()]
-        table: Any = self.body.embedding
-        return [weight for weight in weights if weight is not table.weight]
+        return [weight for weight in weights if weight is not self.body.embedding.weight]
 
 
 class EpochBatches(Protocol):

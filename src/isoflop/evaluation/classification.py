@@ -82,7 +82,7 @@ def classification_scores(probabilities: ArrayLike, answers: ArrayLike, *, label
     confusion = np.zeros((count, count), dtype=np.int64)
     np.add.at(confusion, (answer_N, guess_N), 1)
     hits, taken, there = confusion.diagonal(), confusion.sum(axis=0), confusion.sum(axis=1)
-    rows = tuple(_label_score(labels[k], int(hits[k]), int(taken[k]), int(there[k])) for k in every)
+    rows = tuple(label_score(labels[k], int(hits[k]), int(taken[k]), int(there[k])) for k in every)
     right_N = guess_N == answer_N
     accuracy = float(right_N.mean())
     nats_N = -np.log(np.maximum(p_NK[np.arange(len(answer_N)), answer_N], np.finfo(np.float64).tiny))
@@ -111,7 +111,8 @@ def calibration_error(confidence_N: NDArray[np.float64], right_N: NDArray[np.boo
     return float(np.abs(gap_B).sum() / len(confidence_N))
 
 
-def _label_score(label: str, hits: int, taken: int, there: int) -> LabelScore:
+def label_score(label: str, hits: int, taken: int, there: int) -> LabelScore:
+    """Scores from counts: what was rightly told, all that was told, all that there is."""
     precision, recall = hits / taken if taken else 0.0, hits / there if there else 0.0
     f1 = 2 * hits / (taken + there) if taken + there else 0.0
     return LabelScore(label, precision, recall, f1, there)

@@ -11,6 +11,10 @@ from isoflop.errors import UserError
 
 TASKS: dict[str, tuple[str, str]] = {
     "classify": ("isoflop.adaptation.tasks.classify", "Classify"),
+    "embed": ("isoflop.adaptation.tasks.embed", "Embed"),
+    "multilabel": ("isoflop.adaptation.tasks.multilabel", "MultiLabel"),
+    "pairs": ("isoflop.adaptation.tasks.pairs", "Pairs"),
+    "tokens": ("isoflop.adaptation.tasks.tokens", "Tokens"),
 }
 """Name -> module and class."""
 
