@@ -88,7 +88,7 @@ def isoflop(study_environment: dict[str, str]) -> Callable[..., Finished]:
 
     def run(*arguments: object) -> Finished:
         command = [sys.executable, "-m", "isoflop", *map(str, arguments)]
-        return subprocess.run(command, env=study_environment, capture_output=True, text=True, timeout=300)
+        return subprocess.run(command, env=study_environment, capture_output=True, text=True, timeout=900)
 
     return run
 

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 import torch
 
-from isoflop.adaptation import Full, HeadOnly, Lora, Recipe, method_named
+from isoflop.adaptation import Full, HeadOnly, Lora, PrefixTuning, PromptTuning, Recipe, method_named
 from isoflop.adaptation.batches import TextBatches, padded
 from isoflop.adaptation.classifier import pooled
+from isoflop.adaptation.methods import METHODS
 from isoflop.adaptation.pretrained import Tokenized
 from isoflop.errors import UserError
 
@@ -18,6 +19,10 @@ def test_methods_by_name() -> None:
     assert method_named("full") == Full()
     assert method_named("head") == HeadOnly()
     assert method_named("lora", rank=4, targets=("up",)) == Lora(4, ("up",))
+    assert method_named("dora") == Lora(decomposed=True)
+    assert method_named("prefix", length=7) == PrefixTuning(7)
+    assert method_named("p-tuning") == PromptTuning(encoded=True)
+    assert [method_named(name).name for name in METHODS] == list(METHODS)
 
 
 @pytest.mark.parametrize(
@@ -25,8 +30,12 @@ def test_methods_by_name() -> None:
     [
         ("lora", {"rank": 0}, "at least 1"),
         ("lora", {"targets": ("query",)}, "no layer query: choose its targets from qkv, out, up, down"),
-        ("full", {"rank": 4}, "LoRA's"),
-        ("prefix", {}, "choose full, head or lora"),
+        ("full", {"rank": 4}, "are for lora and dora, not for full"),
+        ("prompt", {"targets": ("up",)}, "are for lora and dora, not for prompt"),
+        ("lora", {"length": 4}, "is for prompts and prefixes, not for lora"),
+        ("head", {"length": 4}, "is for prompts and prefixes, not for head"),
+        ("prefix", {"length": 0}, "--prompt-length must be at least 1"),
+        ("adapter", {}, "choose one of full, head, lora, dora, prefix, prompt, p-tuning"),
     ],
 )
 def test_a_method_that_there_is_not_is_refused(name: str, settings: Any, sentence: str) -> None:

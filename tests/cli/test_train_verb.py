@@ -58,12 +58,12 @@ def stopped(plan: Path, out: Path, environment: dict[str, str], number: signal.S
     before = _stamp(checkpoint)
     command = [sys.executable, "-c", DRIVER, "train", str(plan), "--out", str(out), "--threads", "1"]
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 900
     while process.poll() is None and _stamp(checkpoint) <= before:
         assert time.monotonic() < deadline
         time.sleep(0.005)
     process.send_signal(number)
-    _, errors = process.communicate(timeout=120)
+    _, errors = process.communicate(timeout=900)
     return process.returncode, errors
 
 

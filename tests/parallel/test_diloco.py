@@ -32,7 +32,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     }
     command = [sys.executable, str(TESTS / "parallel" / "diloco_worker.py"), str(folder)]
     running = [subprocess.Popen(command, env={**environment, "RANK": str(rank)}) for rank in range(4)]
-    assert [process.wait(timeout=300) for process in running] == [0] * 4
+    assert [process.wait(timeout=900) for process in running] == [0] * 4
     return json.loads((folder / "found.json").read_text())
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 TESTS = Path(__file__).resolve().parents[1]
 
 
-def run_world(size: int, *arguments: object, script: str = "worker.py", timeout: float = 300) -> list[str]:
+def run_world(size: int, *arguments: object, script: str = "worker.py", timeout: float = 1800) -> list[str]:
     """Run a script (of this folder, or with its path) in `size` processes; returns what each printed.
 
     Fails where one of them does.

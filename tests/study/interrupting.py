@@ -13,7 +13,8 @@ from typing import Any
 
 from isoflop.runs import read_curve, read_run
 
-PATIENCE = 120.0
+PATIENCE = 900.0
+"""Seconds. Far more than any of it takes, so that only a study that stands still runs into it, not a busy machine."""
 DRIVER = """
 import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job, as CI may be, ignores Ctrl-C
@@ -63,7 +64,7 @@ class Sitting:
         else:
             self.process.send_signal(number)
         _, errors = self.process.communicate(timeout=PATIENCE)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 120
         while alive := [pid for pid in workers if _is_alive(pid)]:
             assert time.monotonic() < deadline, f"workers {alive} outlived their study"
             time.sleep(0.02)

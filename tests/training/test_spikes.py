@@ -170,7 +170,7 @@ def test_two_processes_leave_out_what_one_does(text: Path, tmp_path: Path, monke
     command = [sys.executable, str(tests / "training" / "poisoned_worker.py"), str(text), str(tmp_path / "two")]
     world = {**environment, "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
     running = [subprocess.Popen(command, env={**world, "RANK": str(rank)}) for rank in range(2)]
-    assert [process.wait(timeout=100) for process in running] == [0, 0]
+    assert [process.wait(timeout=900) for process in running] == [0, 0]
     two = read_run(tmp_path / "two")
     assert two.events == one.events != []
     assert two.loss == pytest.approx(one.loss, abs=1e-4)

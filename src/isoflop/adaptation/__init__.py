@@ -3,7 +3,7 @@
 from isoflop.adaptation.classifier import Classifier
 from isoflop.adaptation.finetuning import Diverged, EpochEnded, Machine, Ready, Stepped, finetune
 from isoflop.adaptation.floor import fit_floor
-from isoflop.adaptation.methods import Full, HeadOnly, Lora, method_named
+from isoflop.adaptation.methods import Full, HeadOnly, Lora, PrefixTuning, PromptTuning, method_named
 from isoflop.adaptation.prediction import Guess
 from isoflop.adaptation.recipe import Recipe
 from isoflop.adaptation.result import Result, read_result
@@ -25,6 +25,8 @@ __all__ = [
     "HeadOnly",
     "Lora",
     "Machine",
+    "PrefixTuning",
+    "PromptTuning",
     "Ready",
     "Recipe",
     "Result",

@@ -10,6 +10,7 @@ from typing import Literal, final
 import torch
 from torch import Tensor, nn
 
+from isoflop.adaptation.long_text.segments import Segments
 from isoflop.adaptation.task import TaskModel
 from isoflop.models import PADDING, Batch, Encoder, Model
 
@@ -21,16 +22,17 @@ HEAD_STD = 0.02
 
 @final
 class Classifier(TaskModel):
-    """`body` with a linear `head` behind the mean of a text's states, or the state of its first or last token.
+    """`body` with a linear `head` behind the mean of a text's states, or the state of its first or last token; where
+    texts are read in segments, behind what `segments` makes of theirs.
 
     `features` and `head` are what the loss asks for, and a batch's targets are (B, 1): numbers of labels.
     """
 
-    body: Model
-
-    def __init__(self, body: Model, labels: int, *, pooling: Pooling, seed: int = 0) -> None:
+    def __init__(
+        self, body: Model, labels: int, *, pooling: Pooling, seed: int = 0, segments: Segments | None = None
+    ) -> None:
         super().__init__()
-        self.body, self.pooling = body, pooling
+        self.body, self.pooling, self.segments = body, pooling, segments
         self.head = nn.Linear(body.shape.width, labels)
         generator = torch.Generator().manual_seed(seed)
         nn.init.normal_(self.head.weight, std=HEAD_STD, generator=generator)
@@ -38,13 +40,18 @@ class Classifier(TaskModel):
 
     def features(self, batch: Batch) -> Tensor:
         """The pooled states: (B, 1, D)."""
-        body = self.body
-        x_BTD = body.states(batch) if isinstance(body, Encoder) else body.features(batch)
-        return pooled(x_BTD, batch.documents, self.pooling)[:, None]
+        x_BD = self._read(batch) if self.segments is None else self.segments(batch, self._read)
+        return x_BD[:, None]
 
     def forward(self, batch: Batch) -> Tensor:
         """Logits (B, 1, K)."""
         return self.head(self.features(batch))
+
+    def _read(self, batch: Batch) -> Tensor:
+        """One vector of each sequence: (B, D)."""
+        body = self.body
+        x_BTD = body.states(batch) if isinstance(body, Encoder) else body.features(batch)
+        return pooled(x_BTD, batch.documents, self.pooling)
 
 
 def usual_pooling(body: Model) -> Pooling:

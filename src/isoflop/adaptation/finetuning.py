@@ -143,7 +143,9 @@ class _Finetuning:
         self.pretrained = read_pretrained(folder, stacks=split.task.stacks)
         self.trial: Trial = split.task.trial(self.pretrained, split, recipe)
         model = self.trial.model
-        recipe.method.prepare(model, seed=recipe.seed)
+        recipe.method.prepare(self.pretrained.model, seed=recipe.seed)
+        for weight in model.unread():
+            weight.requires_grad_(False)
         self.per_epoch = self.trial.batches.per_epoch
         self.steps = self.per_epoch * recipe.epochs
         self.batches = SeededBatches(_OnDevice(self.trial.batches, machine.device), recipe.seed)
@@ -217,7 +219,7 @@ class _Finetuning:
 
     def _measured(self) -> Result:
         """Make an ordinary model of the trained one, measure it as it will be used, and save it."""
-        self.recipe.method.finish(self.model)
+        self.recipe.method.finish(self.model.body)
         scores = {name: self._predicted(name) for name in self.split.held_out}
         floor = self.trial.floor()
         warnings = (*self._notes(), *(() if floor else (MISSING,)))

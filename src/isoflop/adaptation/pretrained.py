@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from isoflop.adaptation.methods.adapter import BODY, is_adapted
 from isoflop.errors import UserError
 from isoflop.models import Model, ModelInfo, from_hugging_face, load_model
 from isoflop.models.storage import read_tokenizer
@@ -51,6 +52,9 @@ def read_pretrained(folder: Path, *, stacks: Sequence[str] = ("encoder", "decode
     if not folder.is_dir():
         raise UserError(f"There is no folder {folder}: name a trained model of isoflop or a Hugging Face checkpoint.")
     ours = folder / "model" if (folder / "model" / "model.json").exists() else folder
+    for place in (folder, folder / "model"):
+        if is_adapted(place):
+            raise UserError(f"{place} has an adapter beside its model: go on from {place / BODY}, which has none.")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         model, info = load_model(ours) if (ours / "model.json").exists() else from_hugging_face(folder)

@@ -55,13 +55,17 @@ class Recipe:
 
     def tokens_of(self, context: int) -> int:
         """The longest text in tokens. Raises `UserError` where the model's `context` is shorter, or nothing is left."""
-        longest = context if self.longest is None else self.longest
-        if longest > context:
+        room = context - self.method.places
+        longest = room if self.longest is None else self.longest
+        if longest > room:
+            taken = f", of which {self.method.name} takes {self.method.places}" if self.method.places else ""
             raise UserError(
-                f"--max-length is {longest}, but the model reads {context} tokens: ask for at most {context}."
+                f"--max-length is {longest}, but the model reads {context} tokens{taken}: ask for at most {room}."
             )
         if longest < 3:
-            raise UserError(f"--max-length is {longest}, which leaves no room for a text: ask for 3 or more.")
+            raise UserError(
+                f"The longest text is {longest} tokens, which leaves no room for one: it must be 3 or more."
+            )
         return longest
 
     def optimizer(self, model: nn.Module) -> torch.optim.AdamW:

@@ -1,7 +1,8 @@
 """A fine-tuned model as a folder: the pretrained part with its tokenizer, the head, what its task has to know, a card.
 
 The folder is one of a trained model (`model.json`, `weights.safetensors`, `tokenizer.json`) with `task.json`,
-`head.safetensors` and `README.md` beside, so whatever reads a trained model reads this one too.
+`head.safetensors` and `README.md` beside, so whatever reads a trained model reads this one too; unless prompts or
+prefixes belong to it (see `methods.adapter`).
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
+from isoflop.adaptation.methods import adapter
 from isoflop.adaptation.pretrained import fitting_tokenizer
 from isoflop.adaptation.task import Predictor
 from isoflop.errors import UserError
 from isoflop.files import write_json
-from isoflop.models import ModelInfo, load_model, save_model
+from isoflop.models import Model, ModelInfo
 from isoflop.models.storage import read_json_object, read_weights, write_weights
 
 SCHEMA = 1
@@ -35,18 +37,11 @@ def check_filled(examples: Sequence[tuple[str, ...]]) -> None:
 
 
 def save_adapted(
-    folder: Path, body: nn.Module, head: Mapping[str, Tensor], *, info: ModelInfo, record: Mapping[str, Any]
+    folder: Path, body: Model, head: Mapping[str, Tensor], *, info: ModelInfo, record: Mapping[str, Any]
 ) -> None:
     """Write the pretrained model `body`, which `info` describes, its task's own weights `head` (none for a task without
     any), and `record`, which has the task's name under `task`. `task.json` comes last, so a folder with it is whole."""
-    save_model(
-        folder,
-        body,
-        parametrization=info.parametrization,
-        base=info.base,
-        objective=info.objective,
-        tokenizer=info.tokenizer,
-    )
+    adapter.save_body(folder, body, info)
     if head:
         write_weights(folder / HEAD, {name: weight.detach().cpu().contiguous() for name, weight in head.items()})
     write_json(folder / TASK, {"schema": SCHEMA, **record})
@@ -79,19 +74,19 @@ def damaged(path: Path) -> UserError:
     return UserError(f"{path} is damaged, or of another version of isoflop: fine-tune again.")
 
 
-def load_body(folder: Path) -> tuple[nn.Module, Tokenizer]:
+def load_body(folder: Path) -> tuple[Model, Tokenizer]:
     """The pretrained part and its tokenizer. Raises `UserError` where they are damaged."""
-    body, info = load_model(folder)
+    body, info = adapter.load_body(folder)
     if info.tokenizer is None:
         raise UserError(f"{folder} has no tokenizer: it is damaged.")
     return body, fitting_tokenizer(info)
 
 
-def put_head(part: nn.Module, folder: Path) -> None:
-    """Read the task's own weights into `part`. Raises `UserError` where they are others."""
-    weights = read_weights(folder / HEAD)
+def put_head(part: nn.Module, folder: Path, *, name: str = HEAD) -> None:
+    """Read the task's own weights, those in the file `name`, into `part`. Raises `UserError` where they are others."""
+    weights = read_weights(folder / name)
     wanted = {name: weight.shape for name, weight in part.state_dict().items()}
     if {name: weight.shape for name, weight in weights.items()} != wanted:
-        raise UserError(f"{folder / HEAD} does not fit the labels and the model beside it: it is damaged.")
+        raise UserError(f"{folder / name} does not fit the labels and the model beside it: it is damaged.")
     with torch.no_grad():
         part.load_state_dict(weights)

@@ -23,7 +23,7 @@ from torch import nn
 
 from isoflop.adaptation.dataset import is_dataset, parts_of
 from isoflop.evaluation.scores import TaskScores
-from isoflop.models import Batch
+from isoflop.models import Batch, Model
 
 if TYPE_CHECKING:
     from isoflop.adaptation.pretrained import Pretrained
@@ -80,15 +80,14 @@ class Measured:
 class TaskModel(nn.Module):
     """Abstract: a pretrained model, `body`, with what a task puts behind its states."""
 
-    body: nn.Module
+    body: Model
 
     def unread(self) -> list[nn.Parameter]:
         """Weights of the pretrained model that nothing of the task depends on: its own head, and what stands before
         that. A task that reads the pretrained head has none."""
         parts = [getattr(self.body, name, None) for name in BEHIND_THE_STATES]
         weights = [weight for part in parts if part is not None for weight in part.parameters()]
-        table: Any = self.body.embedding
-        return [weight for weight in weights if weight is not table.weight]
+        return [weight for weight in weights if weight is not self.body.embedding.weight]
 
 
 class EpochBatches(Protocol):

@@ -36,14 +36,22 @@ def finetune(
     text: str = typer.Option(None, "--text", help="The column of the text, where the guess is wrong."),
     label: str = typer.Option(None, "--label", help="The column of the label, where the guess is wrong."),
     out: Path = typer.Option(Path("finetuned"), "--out", help="The folder for everything that comes out."),
-    method: str = typer.Option("full", "--method", help="What is trained: full, head or lora."),
-    rank: int = typer.Option(None, "--rank", help="LoRA's rank; 8 without it."),
-    targets: str = typer.Option("", "--targets", help="LoRA's layers of qkv,out,up,down; qkv,out without it."),
-    lr: float = typer.Option(None, "--lr", help="Peak learning rate; full 2e-5, head 1e-3, lora 5e-4 without it."),
+    method: str = typer.Option(
+        "full", "--method", help="What is trained: full, head, lora, dora, prefix, prompt or p-tuning."
+    ),
+    rank: int = typer.Option(None, "--rank", help="The rank of lora and dora; 8 without it."),
+    targets: str = typer.Option("", "--targets", help="Their layers of qkv,out,up,down; qkv,out without it."),
+    prompt_length: int = typer.Option(
+        None, "--prompt-length", help="Vectors of prefix, prompt and p-tuning; 20 without it."
+    ),
+    lr: float = typer.Option(None, "--lr", help="Peak learning rate; the method's usual one without it."),
     batch: int = typer.Option(32, "--batch", help="Texts in a batch."),
     epochs: int = typer.Option(3, "--epochs", help="How often each text is seen."),
     max_length: int = typer.Option(
         None, "--max-length", help="Longest text in tokens; the model's context without it."
+    ),
+    long: str = typer.Option(
+        None, "--long", help="Read of long texts: head, tail, both, segments, hierarchical or window; head without it."
     ),
     pooling: str = typer.Option(
         None, "--pooling", help="mean, first or last token; an encoder's mean, a decoder's last."
@@ -63,9 +71,10 @@ def finetune(
         raise UserError(f"--threads must be at least 1, not {threads}.")
     layers = tuple(part.strip() for part in targets.split(",") if part.strip())
     wanted: dict[str, Any] = {"longest": max_length, "pooling": pooling, "precision": precision, "seed": seed}
-    chosen = method_named(method, rank=rank, targets=layers)
+    chosen = method_named(method, rank=rank, targets=layers, length=prompt_length)
     recipe = Recipe(method=chosen, learning_rate=lr, batch=batch, epochs=epochs, **wanted)
-    asked = task_named(task, _settings(option, text, label))
+    settings = option if long is None else [*option, f"long={long}"]
+    asked = task_named(task, _settings(settings, text, label))
     split = asked.read(Files.of(data, dev, test))
     _say_what_was_read(split)
     result = _run(model, split, out, {"recipe": recipe, "machine": Machine(threads or _cores(), device)})

@@ -95,16 +95,40 @@ def _print_hits(index: Index, asked: Texts, collection: Texts, top: int) -> None
 
 
 def _say(found: dict[str, RankingScores], index: Index, documents: int) -> None:
-    """The figures of the model and of its floor."""
+    """The figures of the model and of its floor, and how sure the difference between them is."""
     from isoflop.cli.tables import print_notes, print_table
+    from isoflop.evaluation.intervals import LEVEL
 
     first = next(iter(found.values()))
     depths = tuple(first.recall)
-    head = ("", f"nDCG@{first.depth}", *(f"recall@{depth}" for depth in depths), "MRR")
+    head = ("", f"nDCG@{first.depth}", f"{LEVEL:.0%} interval", *(f"recall@{depth}" for depth in depths), "MRR")
     rows = [
-        (name, *(f"{value:.4f}" for value in (one.ndcg, *one.recall.values(), one.reciprocal_rank)))
+        (name, f"{one.ndcg:.4f}", _interval(one), *map("{:.4f}".format, (*one.recall.values(), one.reciprocal_rank)))
         for name, one in found.items()
     ]
     print_table(f"{len(first.queries):,} queries, {documents:,} documents; {index.description}", head, rows)
-    unanswerable = f"{first.unanswerable} queries have no relevant document and are not counted."
-    print_notes((*((unanswerable,) if first.unanswerable else ()), *index.notes))
+    unanswerable = f"{first.unanswerable} of the queries have no relevant document and are not counted."
+    print_notes((*_compared(found), *((unanswerable,) if first.unanswerable else ()), *index.notes))
+
+
+def _interval(scores: RankingScores) -> str:
+    from isoflop.evaluation.intervals import bootstrap_interval
+
+    found = bootstrap_interval([query.ndcg for query in scores.queries.values()])
+    return "–" if found.low is None else f"{found.low:.4f} – {found.high:.4f}"
+
+
+def _compared(found: dict[str, RankingScores]) -> tuple[str, ...]:
+    """The model less its floor, over the same queries."""
+    from isoflop.evaluation.intervals import LEVEL, paired_test
+
+    if len(found) < 2:
+        return ()
+    model, floor = ([query.ndcg for query in one.queries.values()] for one in found.values())
+    compared = paired_test(model, floor)
+    gap, (name, _) = compared.difference, found
+    within = "" if gap.low is None else f" ({gap.low:+.4f} to {gap.high:+.4f} at {LEVEL:.0%})"
+    return (
+        f"{name} is {gap.value:+.4f} nDCG@{found[name].depth} from its floor {WORDS}{within}, "
+        f"p = {compared.p_value:.4f} ({compared.test}).",
+    )

@@ -23,6 +23,7 @@ VERBS: tuple[str, ...] = (
     "data_verb",
     "finetune_verb",
     "predict_text_verb",
+    "evaluate_verb",
     "retrieve_verb",
     "report_verb",
     "export_verb",

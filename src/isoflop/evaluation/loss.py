@@ -71,12 +71,19 @@ def _sequence_losses(model: nn.Module, batch: Batch) -> Tensor:
     """Mean loss of each sequence that has something to predict, in float64."""
     counted_BT = batch.targets != IGNORED
     nats_BT = torch.zeros(batch.targets.shape, dtype=torch.float64, device=batch.targets.device)
-    nats_BT[counted_BT] = _token_losses(model, batch, counted_BT).double()
+    nats_BT[counted_BT] = _counted_losses(model, batch, counted_BT).double()
     count_B = counted_BT.sum(dim=1)
     return (nats_BT.sum(dim=1) / count_B)[count_B > 0]
 
 
-def _token_losses(model: nn.Module, batch: Batch, counted_BT: Tensor) -> Tensor:
+@torch.no_grad()
+def token_losses(model: nn.Module, batch: Batch) -> Tensor:
+    """The loss in nats of each token of `batch` that is to be predicted (N,), in order."""
+    with precision_of(model, batch.inputs.device):
+        return _counted_losses(model, batch, batch.targets != IGNORED)
+
+
+def _counted_losses(model: nn.Module, batch: Batch, counted_BT: Tensor) -> Tensor:
     """The loss of each counted token, in order."""
     head = _linear_head(model, batch.inputs.device)
     if head is None:

@@ -36,6 +36,7 @@ class Attention(nn.Module):
         self.out = nn.Linear(shape.attention_width, shape.width, bias=shape.biases == "all")
         self.q_norm = build_norm(shape, shape.head_size) if shape.qk_norm else None
         self.k_norm = build_norm(shape, shape.head_size) if shape.qk_norm else None
+        self.prefix: nn.Module | None = None  # puts keys and values before all others (adaptation's prefix tuning)
 
     def forward(
         self, x_BTD: Tensor, rotation: Rotation | None, view: View | NearView, kept: Kept | None = None
@@ -53,6 +54,8 @@ class Attention(nn.Module):
             q_BHTC, k_BKTC = turned_BNTC.split((self.heads, self.kv_heads), dim=1)
         if kept is not None:
             k_BKTC, v_BKTC = kept.add(k_BKTC, v_BKTC)
+        if self.prefix is not None:
+            k_BKTC, v_BKTC, view = self.prefix(k_BKTC, v_BKTC, view)
         dropout = self.dropout if self.training else 0.0
         y_BHTC = attend(q_BHTC, k_BKTC, v_BKTC, view=view, scale=self.logit_scale, dropout=dropout)
         return self.out(y_BHTC.transpose(1, 2).reshape(batch, length, -1))

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from isoflop.errors import UserError
 from isoflop.models.attention import Rotation
 from isoflop.models.blocks import Block
 from isoflop.models.cache import NOWHERE, Cache
@@ -38,6 +39,7 @@ class Layers(nn.Module):
         self.blocks = nn.ModuleList(Block(shape, logit_scale, crossed=crossed) for _ in range(shape.layers))
         self.norm = build_norm(shape, shape.width) if first else None
         self.relative = nn.Embedding(RELATIVE_BUCKETS, shape.heads) if shape.positions == "relative" else None
+        self.prompt: nn.Module | None = None  # puts vectors before every sequence (adaptation's prompt tuning)
         if shape.positions == "rotary":
             cos_TC, sin_TC = rotary_table(shape)
             self.register_buffer("cos_TC", cos_TC, persistent=False)
@@ -58,6 +60,11 @@ class Layers(nn.Module):
 
         With a `cache` the tokens follow those in it, and their places are noted there already.
         """
+        length = x_BTD.shape[1]
+        if self.prompt is not None:
+            if cache is not None:
+                raise UserError("A model with a prompt before it reads whole texts, and can't go on from a cache.")
+            x_BTD, documents, prefix = self.prompt(x_BTD, documents, prefix)
         if cache is None:
             view, rotation = self._view(x_BTD, documents, prefix), self._rotation(x_BTD.shape[1])
         else:
@@ -69,6 +76,8 @@ class Layers(nn.Module):
         for number, block in enumerate(self.blocks):
             kept = None if cache is None else (cache.own[number], cache.crossed[number])
             x_BTD = block(x_BTD, rotation, view, memory, kept)
+        if self.prompt is not None:
+            x_BTD = x_BTD[:, -length:]
         return x_BTD if self.norm is None else self.norm(x_BTD)
 
     def _rotation(self, length: int) -> Rotation | None:

@@ -73,7 +73,8 @@ def test_the_verb_prints_hits_and_figures(collection: dict[str, Path], encoder: 
     assert measured.exit_code == 0
     assert "nDCG@10" in measured.stdout
     assert "bm25" in measured.stdout
-    assert "1 queries have no relevant document" in measured.stdout
+    assert "from its floor bm25" in measured.stdout
+    assert "1 of the queries have no relevant document" in measured.stdout
 
 
 @pytest.mark.parametrize(

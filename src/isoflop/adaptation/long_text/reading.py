@@ -75,6 +75,12 @@ class Reading:
         what = f"are longer than {self.longest} tokens: their {LOST[self.way]} were cut."
         return tuple(f"{some} {what}" for some in cut.values())
 
+    def __str__(self) -> str:
+        if not self.is_segmented:
+            return f"of a text longer than {self.longest} tokens the {LOST[self.way]} are cut"
+        how = "a Transformer over them" if self.way == "hierarchical" else f"their {self.join}"
+        return f"texts are read in at most {self.most} segments of {self.longest} tokens, joined by {how}"
+
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 

@@ -2,7 +2,7 @@
 
 from isoflop.adaptation.retrieval.bm25 import BM25
 from isoflop.adaptation.retrieval.collection import Texts, read_grades, read_queries, read_texts
-from isoflop.adaptation.retrieval.embedder import Embedder, embedder, read_embedder
+from isoflop.adaptation.retrieval.embedder import Embedder, read_embedder
 from isoflop.adaptation.retrieval.search import Hit, Index, VectorIndex, WordIndex, best, measure
 
 __all__ = [
@@ -14,7 +14,6 @@ __all__ = [
     "VectorIndex",
     "WordIndex",
     "best",
-    "embedder",
     "measure",
     "read_embedder",
     "read_grades",

@@ -18,8 +18,9 @@ from torch import Tensor
 
 from isoflop.adaptation.batches import padded
 from isoflop.adaptation.classifier import POOLINGS, Pooling, pooled, usual_pooling
-from isoflop.adaptation.pretrained import Pretrained, Tokenized, read_pretrained, tokenize
+from isoflop.adaptation.pretrained import Tokenized, read_pretrained, tokenize
 from isoflop.adaptation.recipe import Recipe
+from isoflop.adaptation.saved import TASK, check_filled, load_adapted
 from isoflop.errors import UserError
 from isoflop.models import Batch, Encoder, Model
 
@@ -34,6 +35,7 @@ class Embedder:
     tokenizer: Tokenizer
     pooling: Pooling
     longest: int
+    inputs = ("text",)
 
     def vectors(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], int]:
         """The texts' vectors (N, D), and how many texts were cut behind `longest` tokens; of an empty text a zero."""
@@ -43,22 +45,38 @@ class Embedder:
         found[full] = token_vectors(self.body, tokens, self.pooling)
         return found, tokens.cut
 
-
-def embedder(pretrained: Pretrained, *, pooling: str | None = None, longest: int | None = None) -> Embedder:
-    """A pretrained model as it is; by default an encoder's mean, a decoder's last token, and the whole context.
-
-    Raises `UserError` for a pooling that is not known and for texts longer than the context.
-    """
-    body = pretrained.model
-    if pooling is not None and pooling not in POOLINGS:
-        raise UserError(f"--pooling is {pooling!r}: choose {', '.join(POOLINGS)}.")
-    chosen = next((one for one in POOLINGS if one == pooling), usual_pooling(body))
-    return Embedder(body, pretrained.tokenizer, chosen, Recipe(longest=longest).tokens_of(body.shape.context))
+    def rows(self, examples: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
+        """What `isoflop predict-text` prints: the vector's numbers with spaces between, and the text."""
+        check_filled(examples)
+        texts = [text for (text,) in examples]
+        vectors = self.vectors(texts)[0]
+        return [(" ".join(f"{x:.6f}" for x in vector), text) for vector, text in zip(vectors, texts, strict=True)]
 
 
 def read_embedder(folder: Path, *, pooling: str | None = None, longest: int | None = None) -> Embedder:
-    """The model in `folder` as an embedder. Raises `UserError` where there is none, or no tokenizer that fits it."""
-    return embedder(read_pretrained(folder), pooling=pooling, longest=longest)
+    """The embedder in `folder`, or another model in it as one.
+
+    What is not asked for is as an embedder was trained; of another model an encoder's mean, a decoder's last token, and
+    the whole context. Raises `UserError` where there is no model or no tokenizer that fits it, for a pooling that is
+    not known and for texts longer than the context.
+    """
+    if pooling is not None and pooling not in POOLINGS:
+        raise UserError(f"--pooling is {pooling!r}: choose {', '.join(POOLINGS)}.")
+    made = _trained(folder)
+    if made is None:
+        found = read_pretrained(folder)
+        made = Embedder(found.model, found.tokenizer, usual_pooling(found.model), found.model.shape.context)
+    chosen = next((one for one in POOLINGS if one == pooling), made.pooling)
+    within = made.longest if longest is None else Recipe(longest=longest).tokens_of(made.body.shape.context)
+    return Embedder(made.body, made.tokenizer, chosen, within)
+
+
+def _trained(folder: Path) -> Embedder | None:
+    """What was trained to embed, if that is in `folder`."""
+    if not any((place / TASK).exists() for place in (folder, folder / "model")):
+        return None
+    found = load_adapted(folder)
+    return found if isinstance(found, Embedder) else None
 
 
 @torch.no_grad()

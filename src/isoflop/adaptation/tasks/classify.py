@@ -6,7 +6,7 @@ K labels, N texts.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,10 @@ from tokenizers import Tokenizer
 from isoflop.adaptation.batches import TextBatches
 from isoflop.adaptation.classifier import POOLINGS, Classifier, usual_pooling
 from isoflop.adaptation.floor import fit_floor
+from isoflop.adaptation.long_text import Reading, with_windows
+from isoflop.adaptation.long_text.windows import LONGER
 from isoflop.adaptation.prediction import Guess, guesses, probabilities
-from isoflop.adaptation.pretrained import Pretrained, cut_notes, tokenize
+from isoflop.adaptation.pretrained import Pretrained
 from isoflop.adaptation.recipe import Recipe
 from isoflop.adaptation.saved import TASK, check_filled, damaged, load_adapted, load_body, put_head, save_adapted
 from isoflop.adaptation.split import TRAIN, Split, check_measurable, make_split
@@ -25,18 +27,29 @@ from isoflop.adaptation.task import Files, Floor, Measured, Predictor
 from isoflop.errors import UserError
 from isoflop.evaluation.classification import classification_scores
 from isoflop.models import Model
+from isoflop.models.storage import write_weights
+
+SEGMENTS = "segments.safetensors"
+"""Weights of the small Transformer over segments, where there is one."""
 
 
 @dataclass(frozen=True)
 class Classify:
-    """A table with a column of texts and one of labels, named or guessed."""
+    """A table with a column of texts and one of labels, named or guessed; `long`, `join` and `most` say how texts are
+    read that are longer than the model (`long_text.Reading`)."""
 
     text: str | None = None
     label: str | None = None
+    long: str = "head"
+    join: str = "mean"
+    most: int = 16
     name = "classify"
     purpose = "to classify text"
     unit = "label"
     stacks = ("encoder", "decoder")
+
+    def __post_init__(self) -> None:
+        Reading(1, self.long, self.join, self.most)  # refuses what is not known
 
     def read(self, files: Files) -> Split:
         """Read the parts. Raises `UserError` for one label only, a label unknown to train, nothing to measure on."""
@@ -52,29 +65,38 @@ class Classify:
 
     def trial(self, pretrained: Pretrained, split: Split, recipe: Recipe) -> ClassifyTrial:
         """What the engine trains."""
-        return ClassifyTrial(pretrained, split, recipe)
+        context = pretrained.model.shape.context
+        if self.long == "window":
+            context = LONGER * context if recipe.longest is None else recipe.longest
+            longer = with_windows(pretrained.model, recipe.tokens_of(context))
+            pretrained = replace(pretrained, model=longer, info=replace(pretrained.info, shape=longer.shape))
+        reading = Reading(recipe.tokens_of(context), self.long, self.join, self.most)
+        return ClassifyTrial(pretrained, split, recipe, reading)
 
     @staticmethod
     def load(folder: Path, record: Mapping[str, Any]) -> Predictor:
         """The classifier in `folder`."""
-        labels, pooling, longest = record.get("labels"), record.get("pooling"), record.get("longest")
-        if not isinstance(labels, list) or pooling not in POOLINGS or not isinstance(longest, int):
+        labels, pooling, reading = record.get("labels"), record.get("pooling"), reading_in(record)
+        if not isinstance(labels, list) or pooling not in POOLINGS or reading is None:
             raise damaged(folder / TASK)
         body, tokenizer = load_body(folder)
         assert isinstance(body, Model)
-        model = Classifier(body, len(labels), pooling=pooling)
+        segments = reading.segments(body.shape, seed=0)
+        model = Classifier(body, len(labels), pooling=pooling, segments=segments)
         put_head(model.head, folder)
-        return TextClassifier(model, tokenizer, tuple(map(str, labels)), longest)
+        if segments is not None and segments.over is not None:
+            put_head(segments, folder, name=SEGMENTS)
+        return TextClassifier(model, tokenizer, tuple(map(str, labels)), reading)
 
 
 @dataclass(frozen=True)
 class TextClassifier:
-    """A classifier with all that it needs to read text: tokenizer, names of labels, the longest text in tokens."""
+    """A classifier with all that it needs to read text: tokenizer, names of labels, and what it reads of long texts."""
 
     model: Classifier
     tokenizer: Tokenizer
     labels: tuple[str, ...]
-    longest: int
+    reading: Reading
     inputs = ("text",)
 
     def predict(self, texts: Sequence[str]) -> list[Guess]:
@@ -82,7 +104,7 @@ class TextClassifier:
         check_filled([(text,) for text in texts])
         if not texts:
             return []
-        return guesses(probabilities(self.model, tokenize(self.tokenizer, texts, longest=self.longest)), self.labels)
+        return guesses(probabilities(self.model, self.reading.tokens(self.tokenizer, texts)), self.labels)
 
     def rows(self, examples: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
         """Label, its probability and the text."""
@@ -94,23 +116,17 @@ class TextClassifier:
 class ClassifyTrial:
     """A `Classifier` on a table's texts."""
 
-    def __init__(self, pretrained: Pretrained, split: Split, recipe: Recipe) -> None:
+    def __init__(self, pretrained: Pretrained, split: Split, recipe: Recipe, reading: Reading) -> None:
         self.pretrained, self.split = pretrained, split
         body, tokenizer = pretrained.model, pretrained.tokenizer
-        self.longest = recipe.tokens_of(body.shape.context)
-        self.tokens = {
-            name: tokenize(tokenizer, part.texts, longest=self.longest) for name, part in split.parts.items()
-        }
-        pooling = recipe.pooling or usual_pooling(body)
-        self.model = Classifier(body, len(split.labels), pooling=pooling, seed=recipe.seed)
+        self.tokens = {name: reading.tokens(tokenizer, part.texts) for name, part in split.parts.items()}
+        pooling, segments = recipe.pooling or usual_pooling(body), reading.segments(body.shape, seed=recipe.seed)
+        self.model = Classifier(body, len(split.labels), pooling=pooling, seed=recipe.seed, segments=segments)
         self.batches = TextBatches(self.tokens[TRAIN], split.answers(TRAIN), recipe.batch, recipe.seed)
         self.epoch_tokens = sum(map(len, self.tokens[TRAIN].sequences))
-        self.notes = cut_notes(self.tokens, self.longest)
-        self.facts = {"labels": split.labels, "pooling": pooling, "longest": self.longest}
-        self.about = (
-            f"Labels: {', '.join(split.labels)}",
-            f"Pooling: {pooling}; texts are cut behind {self.longest} tokens",
-        )
+        self.notes = reading.notes(self.tokens)
+        self.facts = {"labels": split.labels, "pooling": pooling, **reading.to_dict()}
+        self.about = (f"Labels: {', '.join(split.labels)}", f"Pooling: {pooling}; {reading}")
 
     def measure(self, part: str, *, is_last: bool) -> Measured:
         """Labels and their probabilities, and how right they are."""
@@ -132,6 +148,8 @@ class ClassifyTrial:
         """Write the classifier."""
         record = {"task": "classify", **self.facts}
         model = self.model
+        if model.segments is not None and model.segments.over is not None:
+            write_weights(folder / SEGMENTS, model.segments.state_dict())
         save_adapted(folder, model.body, model.head.state_dict(), info=self.pretrained.info, record=record)
 
 
@@ -150,6 +168,17 @@ def load_classifier(folder: Path) -> TextClassifier:
     if not isinstance(found, TextClassifier):
         raise UserError(f"{folder} holds a model of another task than classify: load it with load_adapted.")
     return found
+
+
+def reading_in(record: Mapping[str, Any]) -> Reading | None:
+    """What is read of long texts, as `record` says it; None where it says nonsense."""
+    longest, most = record.get("longest"), record.get("most", Reading.most)
+    if not isinstance(longest, int) or not isinstance(most, int):
+        return None
+    try:
+        return Reading(longest, record.get("way", Reading.way), record.get("join", Reading.join), most)
+    except UserError:
+        return None
 
 
 def in_order(labels: set[str]) -> tuple[str, ...]:

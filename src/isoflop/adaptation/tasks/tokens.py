@@ -120,8 +120,8 @@ class Tagger(TaskModel):
 
 @dataclass(frozen=True)
 class Words:
-    """Texts as tokens, and where each word that was not cut has its first token (its last for a decoder, which has seen
-    no more of the word by the first)."""
+    """Texts as tokens, and the first token of each word that was not cut: the last one where a model reads in one
+    direction, and has not seen the word before."""
 
     texts: Tokenized
     starts: tuple[tuple[int, ...], ...]

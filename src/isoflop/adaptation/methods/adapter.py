@@ -1,0 +1,89 @@
+"""An adapted model as a folder: an ordinary model, or a `body` folder with an adapter (prompts, prefixes) beside it.
+
+Such a folder has no `model.json` of its own, so nothing can take it for an ordinary model and leave the adapter out.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import cast
+
+from torch import Tensor
+
+from isoflop.adaptation.methods.prefixes import Prefix
+from isoflop.adaptation.methods.prompts import Prompt
+from isoflop.errors import UserError
+from isoflop.models import Model, ModelInfo, load_model, save_model
+from isoflop.models.attention import Attention
+from isoflop.models.layers import Layers
+from isoflop.models.storage import read_weights, write_weights
+
+ADAPTER, BODY = "adapter.safetensors", "body"
+PROMPT = "prompt.vectors_PD"
+PREFIX = re.compile(r"(blocks\.\d+\.attention)\.prefix\.(keys|values)_KPC")
+
+
+def save_body(folder: Path, body: Model, info: ModelInfo) -> None:
+    """Write a `body` whose method has finished; `info` is that of the model that was adapted."""
+    weights = adapter_weights(body)
+    take_off(body)
+    save_model(
+        folder / BODY if weights else folder,
+        body,
+        parametrization=info.parametrization,
+        base=info.base,
+        objective=info.objective,
+        tokenizer=info.tokenizer,
+    )
+    if weights:
+        write_weights(folder / ADAPTER, weights)
+        put_on(body, weights, source=folder / ADAPTER)
+
+
+def load_body(folder: Path) -> tuple[Model, ModelInfo]:
+    """What `save_body` wrote. Raises `UserError` where something is missing, damaged, or does not fit."""
+    adapted = (folder / ADAPTER).exists()
+    body, info = load_model(folder / BODY if adapted else folder)
+    assert isinstance(body, Model)
+    if adapted:
+        put_on(body, read_weights(folder / ADAPTER), source=folder / ADAPTER)
+    return body, info
+
+
+def is_adapted(folder: Path) -> bool:
+    """Whether the model in `folder` has an adapter beside it."""
+    return (folder / ADAPTER).exists()
+
+
+def adapter_weights(body: Model) -> dict[str, Tensor]:
+    """The weights of `body` that belong to a prompt or to prefixes, by name."""
+    named = {name: weight.detach().float().cpu().contiguous() for name, weight in body.named_parameters()}
+    return {name: weight for name, weight in named.items() if name == PROMPT or PREFIX.fullmatch(name)}
+
+
+def take_off(body: Model) -> None:
+    """Make an ordinary model of `body`: its prompt or prefixes are gone."""
+    for part in body.modules():
+        if isinstance(part, Attention):
+            part.prefix = None
+        if isinstance(part, Layers):
+            part.prompt = None
+
+
+def put_on(body: Model, weights: dict[str, Tensor], *, source: Path) -> None:
+    """Give `body` the prompt or the prefixes in `weights`. Raises `UserError` for what does not fit it."""
+    shape, layers = body.shape, dict(body.named_modules())
+    sizes = {PROMPT: (shape.width,)}
+    pairs: dict[str, dict[str, Tensor]] = {}
+    for name, weight in weights.items():
+        found = PREFIX.fullmatch(name)
+        if name == PROMPT and weight.ndim == 2 and weight.shape[1:] == sizes[name]:
+            cast(Layers, body).prompt = Prompt(weight)
+        elif found and found[1] in layers and weight.shape[::2] == (shape.n_kv_heads, shape.head_size):
+            pairs.setdefault(found[1], {})[found[2]] = weight
+        else:
+            raise UserError(f"{source} does not fit the model beside it ({name}): it is damaged.")
+    for path, pair in pairs.items():
+        layer = cast(Attention, layers[path])
+        layer.prefix = Prefix(pair["keys"], pair["values"])

@@ -1,0 +1,122 @@
+"""`isoflop evaluate MODEL DATA…`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from isoflop.errors import UserError
+
+if TYPE_CHECKING:
+    from isoflop.evaluation.evaluated import Evaluated, Figure
+    from isoflop.evaluation.intervals import Interval, Resampling
+
+LEAST_P = 0.0001
+
+
+def register(app: typer.Typer) -> None:
+    app.command("evaluate")(evaluate)
+
+
+def evaluate(
+    model: Path = typer.Argument(..., help="A model of isoflop, a Hugging Face checkpoint, or a GGUF file."),
+    data: list[str] = typer.Argument(None, metavar="DATA…", help="Files or folders of text."),
+    against: Path = typer.Option(None, "--against", help="Another model, to be compared on the same data."),
+    column: str = typer.Option("text", "--column", help="The column of the text in JSONL and Parquet files."),
+    max_bytes: int = typer.Option(None, "--max-bytes", help="Measure the first so many bytes of text only."),
+    window: int = typer.Option(None, "--window", help="Tokens read at once; the model's context, at most 2,048."),
+    stride: int = typer.Option(None, "--stride", help="Tokens from one window to the next; half a window."),
+    level: float = typer.Option(0.95, "--level", help="How often an interval should hold the truth."),
+    draws: int = typer.Option(5_000, "--draws", help="Draws of the bootstrap and of the test."),
+    seed: int = typer.Option(0, "--seed", help="Seed of the draws, and of an encoder's masks."),
+    out: Path = typer.Option(None, "--out", metavar="DIR", help="A folder for evaluation.json."),
+) -> None:
+    """Measure a language model on text: nats per token, perplexity, bits per byte, each with an interval."""
+    from isoflop.evaluation.intervals import Resampling
+
+    if not data:
+        raise UserError("There is nothing to measure on: name files or folders of text behind the model.")
+    resampling = Resampling(level, draws, seed)
+    reading = {"window": window, "stride": stride, "mask_seed": seed}
+    found = _on_text(model, data, against, {"column": column, "most_bytes": max_bytes}, reading, resampling)
+    show(found)
+    if out is not None:
+        print(f"  {found.write(out)}")
+
+
+def _on_text(
+    model: Path,
+    data: list[str],
+    against: Path | None,
+    which: dict,  # type: ignore[type-arg]
+    reading: dict,  # type: ignore[type-arg]
+    resampling: Resampling,
+) -> Evaluated:
+    from isoflop.cli.tables import progress_bar
+    from isoflop.evaluation.evaluate_text import evaluate_text
+    from isoflop.evaluation.perplexity import Reading
+    from isoflop.evaluation.texts import read_texts
+
+    texts = read_texts(data, **which)
+    print(f"{len(texts.documents):,} texts, {texts.bytes:,} bytes", flush=True)
+    with progress_bar("measuring") as tell:
+        return evaluate_text(
+            model, texts, against=against, reading=Reading(**reading), resampling=resampling, tell=tell
+        )
+
+
+def show(found: Evaluated) -> None:
+    """Print the table of figures, who was measured, and the notes."""
+    from isoflop.cli.tables import print_notes, print_table
+
+    names = [Path(one["path"]).name for one in found.models]
+    if len(set(names)) < len(names):
+        names = ["model", "against"]
+    level = f"{found.resampling.level:.0%} interval"
+    if len(names) == 1:
+        rows = [[one.name, *_cells(one.of[0])] for one in found.figures]
+        print_table("", ["", names[0], level], rows)
+    else:
+        rows = [row for one in found.figures for row in _compared(one, names)]
+        print_table("", ["", "", "value", level, "p"], rows)
+    over = {f"{one.examples:,} {one.unit}" for one in found.figures if one.examples is not None}
+    tests = {one.comparison.test for one in found.figures if one.comparison is not None}
+    notes = [f"{name}: {_described(one)}" for name, one in zip(names, found.models, strict=True)]
+    if over:
+        notes.append(f"Intervals: bootstrap (BCa, {found.resampling.draws:,} draws) over {', '.join(sorted(over))}.")
+    if tests:
+        notes.append(f"p: two-sided, by {' and '.join(sorted(tests))}.")
+    print_notes([*notes, *found.notes])
+
+
+def _compared(figure: Figure, names: list[str]) -> list[list[str]]:
+    """A row of each model, and one of their difference where that can be tested."""
+    rows = [[figure.name if at == 0 else "", name, *_cells(figure.of[at]), ""] for at, name in enumerate(names)]
+    if figure.comparison is not None:
+        p = figure.comparison.p_value
+        cells = _cells(figure.comparison.difference, sign="+")
+        rows.append(["", "difference", *cells, f"<{LEAST_P:g}" if p < LEAST_P else f"{p:.4f}"])
+    return rows
+
+
+def _cells(one: Interval, sign: str = "") -> list[str]:
+    value = _number(one.value, sign)
+    if one.low is None or one.high is None:
+        return [value, ""]
+    return [value, f"{_number(one.low, sign)} – {_number(one.high, sign)}"]
+
+
+def _number(value: float, sign: str = "") -> str:
+    return f"{value:{sign}.4f}" if abs(value) < 1_000 else f"{value:{sign},.1f}"
+
+
+def _described(model: object) -> str:
+    assert isinstance(model, dict)
+    said = f"{model['class']}, {model['params']:,} parameters"
+    if "tokens" in model:
+        said += f"; {model['tokens']:,} tokens predicted, windows of {model['window']:,}"
+    if "stride" in model:
+        said += f", a new one every {model['stride']:,}"
+    return f"{said}."

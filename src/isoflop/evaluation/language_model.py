@@ -1,0 +1,222 @@
+"""A language model to be measured: read from a folder of ours, of Hugging Face, or a GGUF file, with its tokenizer."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+
+from isoflop.errors import UserError
+from isoflop.models import Batch, ModelInfo, from_hugging_face, load_model
+from isoflop.models.hugging_face_tokenizer import SpecialTokens
+from isoflop.models.storage import read_json_object, read_tokenizer
+
+LEAST_SHARE = 0.9
+"""A tokenizer that knows fewer of the model's tokens than this is another model's."""
+HEADS = ("ForMaskedLM", "ForPreTraining")
+"""How the classes of encoders end whose checkpoints have a head for masked tokens."""
+
+
+@dataclass(frozen=True)
+class LanguageModel:
+    """A model in float32 on the CPU that gives logits (B, T, V) of a `Batch`, and how it reads text.
+
+    `start` is the token that the first one of a text is predicted from (None: there is none); an encoder has `marks`
+    instead. `facts` say which model it is; `notes` are for the user.
+    """
+
+    module: nn.Module
+    tokenizer: Tokenizer
+    context: int
+    vocab: int
+    start: int | None
+    marks: Marks | None
+    facts: dict[str, Any]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Marks:
+    """Tokens of a masked language model: what hides a token, and what stands before and behind a text."""
+
+    mask: int
+    before: tuple[int, ...]
+    after: tuple[int, ...]
+
+
+@final
+class StockModel(nn.Module):
+    """A causal model of transformers that reads a `Batch`."""
+
+    def __init__(self, stock: nn.Module) -> None:
+        super().__init__()
+        self.stock = stock
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Logits (B, T, V); padding stands at the end, where nothing that is measured sees it."""
+        return self.stock(input_ids=batch.inputs, use_cache=False).logits
+
+
+def read_language_model(path: Path) -> LanguageModel:
+    """The model in a folder or a GGUF file; through transformers where no class of ours computes it.
+
+    Raises `UserError` where there is none, where it is no language model, and for a tokenizer that is another model's.
+    """
+    if path.is_file() and path.suffix == ".gguf":
+        return _through_transformers(path.parent, path.name)
+    if not path.is_dir():
+        raise UserError(f"There is no folder or GGUF file {path}: name a trained model or a Hugging Face checkpoint.")
+    ours = path / "model" if (path / "model" / "model.json").exists() else path
+    if (ours / "model.json").exists():
+        model, info = load_model(ours)
+        return _of_ours(model, info, ours, ())
+    ggufs = sorted(path.glob("*.gguf"))
+    if len(ggufs) == 1 and not (path / "config.json").exists():
+        return _through_transformers(path, ggufs[0].name)
+    return _from_checkpoint(path)
+
+
+def _from_checkpoint(folder: Path) -> LanguageModel:
+    names = read_json_object(folder / "config.json").get("architectures") or [""]
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            model, info = from_hugging_face(folder)
+    except UserError as reason:
+        return _through_transformers(folder, None, reason)
+    if info.shape.stack == "encoder" and not names[0].endswith(HEADS):
+        raise UserError(
+            f"{folder} is a {names[0]}, which has no head that names tokens: it gives no text a probability."
+        )
+    return _of_ours(model, info, folder, tuple(str(one.message) for one in caught))
+
+
+def _of_ours(model: nn.Module, info: ModelInfo, folder: Path, notes: tuple[str, ...]) -> LanguageModel:
+    shape = info.shape
+    if shape.stack == "encoder_decoder":
+        raise UserError(
+            f"{folder} is an encoder-decoder, which gives a text a probability only for a source beside it."
+        )
+    if info.tokenizer is None or not info.tokenizer.exists():
+        raise UserError(f"{folder} has no tokenizer.json, and a text can't be read without the model's own tokenizer.")
+    tokenizer = _fitting(read_tokenizer(info.tokenizer, shape), shape.vocab, folder)
+    is_encoder = shape.stack == "encoder"
+    return LanguageModel(
+        module=model.eval(),
+        tokenizer=tokenizer,
+        context=shape.context,
+        vocab=shape.vocab,
+        start=None if is_encoder else _start(folder, tokenizer),
+        marks=_marks(tokenizer, folder) if is_encoder else None,
+        facts=_facts(folder, type(model).__name__, model, tokenizer),
+        notes=notes,
+    )
+
+
+def _through_transformers(folder: Path, gguf: str | None, reason: UserError | None = None) -> LanguageModel:
+    """`reason` is why the importer of ours could not read the checkpoint."""
+    try:
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+    except ImportError as error:
+        what = str(reason) if reason else f"{folder / str(gguf)} is a GGUF file."
+        raise UserError(f"{what} To read it through transformers: pip install transformers gguf.") from error
+    how: dict[str, Any] = {"local_files_only": True, **({"gguf_file": gguf} if gguf else {})}
+    try:
+        with _quiet():
+            tokenizer = AutoTokenizer.from_pretrained(folder, **how)
+            how |= {"dtype": torch.float32, "output_loading_info": True}
+            found: Any = AutoModelForCausalLM.from_pretrained(folder, **how)
+            stock, info = found
+    except Exception as error:  # transformers raises whatever its parts raise
+        what = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"{reason or folder}: transformers can't read it as a causal model either ({what}).") from error
+    missing = sorted(info["missing_keys"])
+    if missing:  # transformers draws them by chance, and only warns
+        raise UserError(f"The checkpoint in {folder} has no weight {missing[0]}: it is no causal language model.")
+    bpe = getattr(tokenizer, "backend_tokenizer", None)
+    if bpe is None:
+        raise UserError(
+            f"The tokenizer in {folder} does not say where its tokens stand in the text (no tokenizer.json)."
+        )
+    config = stock.config.get_text_config()
+    bpe = _fitting(bpe, config.vocab_size, folder)
+    start = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
+    return LanguageModel(
+        module=StockModel(stock).eval(),
+        tokenizer=bpe,
+        context=getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None) or 2048,
+        vocab=config.vocab_size,
+        start=start,
+        marks=None,
+        facts=_facts(folder / gguf if gguf else folder, type(stock).__name__, stock, bpe),
+        notes=(f"The model is computed by transformers ({type(stock).__name__}).",),
+    )
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without transformers' bars and hints, which go to standard error."""
+    with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _fitting(tokenizer: Tokenizer, vocab: int, folder: Path) -> Tokenizer:
+    size = tokenizer.get_vocab_size()
+    if not LEAST_SHARE * vocab <= size <= vocab:
+        raise UserError(
+            f"The tokenizer in {folder} has {size:,} tokens and the model {vocab:,}: it is another model's."
+        )
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
+
+
+def _start(folder: Path, tokenizer: Tokenizer) -> int | None:
+    """The beginning-of-text token, else the end-of-text token, as the checkpoint names them."""
+    named: list[Any] = []
+    if (folder / "tokenizer_config.json").exists():
+        settings = read_json_object(folder / "tokenizer_config.json")
+        named = [settings.get(role) for role in ("bos_token", "eos_token")]
+    texts = [one.get("content") if isinstance(one, dict) else one for one in named if one]
+    numbers = [tokenizer.token_to_id(str(text)) for text in texts]
+    special = SpecialTokens.of(tokenizer)
+    numbers += [special.number("bos"), special.number("eos")]
+    return next((number for number in numbers if number is not None), None)
+
+
+def _marks(tokenizer: Tokenizer, folder: Path) -> Marks:
+    special = SpecialTokens.of(tokenizer)
+    mask = special.number("mask")
+    if mask is None:
+        raise UserError(f"The tokenizer in {folder} has no token that hides another ([MASK]): nothing can be masked.")
+    around = tokenizer.encode("a", add_special_tokens=True)
+    at = [place for place, is_special in enumerate(around.special_tokens_mask) if not is_special]
+    if 0 < len(at) < len(around.ids):
+        return Marks(mask, tuple(around.ids[: at[0]]), tuple(around.ids[at[-1] + 1 :]))
+    first, last = special.number("cls"), special.number("sep")  # as in pretraining, where text is tokenised bare
+    return Marks(mask, () if first is None else (first,), () if last is None else (last,))
+
+
+def _facts(path: Path, kind: str, model: nn.Module, tokenizer: Tokenizer) -> dict[str, Any]:
+    files = [path] if path.is_file() else sorted(path.glob("*.safetensors"))
+    digest = hashlib.sha256()
+    for file in files:
+        with file.open("rb") as handle:
+            digest.update(hashlib.file_digest(handle, "sha256").digest())
+    return {
+        "path": str(path.resolve()),
+        "class": kind,
+        "params": sum(weight.numel() for weight in model.parameters()),
+        "weights_hash": digest.hexdigest()[:16],
+        "tokenizer_hash": hashlib.sha256(tokenizer.to_str().encode()).hexdigest()[:16],
+    }
