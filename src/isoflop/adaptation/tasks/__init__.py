@@ -14,6 +14,7 @@ TASKS: dict[str, tuple[str, str]] = {
     "multilabel": ("isoflop.adaptation.tasks.multilabel", "MultiLabel"),
     "pairs": ("isoflop.adaptation.tasks.pairs", "Pairs"),
     "tokens": ("isoflop.adaptation.tasks.tokens", "Tokens"),
+    "qa": ("isoflop.adaptation.tasks.qa", "Questions"),
     "embed": ("isoflop.adaptation.tasks.embed", "Embed"),
 }
 """Name -> module and class."""
