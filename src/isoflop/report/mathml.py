@@ -10,13 +10,15 @@ from isoflop.report import wording
 _SIGNS = {ast.Add: "+", ast.Sub: "−"}
 
 
-def mathml(formula: str) -> str:
-    """`L = formula` as a MathML element; a formula that is more than arithmetic is shown as it was written."""
+def mathml(formula: str, *, of: str = "L") -> str:
+    """`L = formula`, or of another quantity, as MathML; what is more than arithmetic is shown as it was written."""
     try:
         body = _row(ast.parse(formula, mode="eval").body)
     except (SyntaxError, TypeError):
-        return f"<code>L = {html.escape(formula)}</code>"
-    return f'<math displaystyle="true" alttext="{html.escape(f"L = {formula}")}"><mi>L</mi><mo>=</mo>{body}</math>'
+        return f"<code>{of} = {html.escape(formula)}</code>"
+    return (
+        f'<math displaystyle="true" alttext="{html.escape(f"{of} = {formula}")}"><mi>{of}</mi><mo>=</mo>{body}</math>'
+    )
 
 
 def _row(node: ast.expr) -> str:

@@ -11,6 +11,8 @@ from typing import Any
 from isoflop.files import write_text
 from isoflop.fitting.result import LEVEL
 from isoflop.report import loss_figures, palette, run_figures, wording
+from isoflop.report.adaptation_page import write_adaptation_report
+from isoflop.report.adaptation_records import is_adaptation_study
 from isoflop.report.isoflop_figures import isoflop_figures
 from isoflop.report.mathml import mathml
 from isoflop.report.points import Figure
@@ -25,6 +27,8 @@ def write_report(study_folder: Path) -> Path:
 
     Raises `UserError` where a record is missing or damaged, and where the page can't be written.
     """
+    if is_adaptation_study(study_folder):
+        return write_adaptation_report(study_folder)
     study = read_study(study_folder)
     path = study_folder / "report.html"
     write_text(path, render(study))

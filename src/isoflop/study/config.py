@@ -14,6 +14,9 @@ from isoflop.planning import Family, LadderConfig
 from isoflop.settings import read_toml, settings_of
 from isoflop.shapes import FeedForward
 
+PRETRAIN, FINETUNE = "pretrain", "finetune"
+"""What a study's runs do; the first where its file says nothing."""
+
 
 @dataclass(frozen=True)
 class ModelConfig:
@@ -97,9 +100,19 @@ def read_config(path: Path) -> StudyConfig:
     Raises `UserError` that names the key for anything unknown or of the wrong type.
     """
     content = read_toml(path, what="study file")
+    if content.pop("kind", PRETRAIN) != PRETRAIN:
+        raise UserError(f"{path} is no study of pretraining: its kind is another.")
     from isoflop.study.planned import config_from_plan, is_plan  # which needs this module's types
 
     return (config_from_plan if is_plan(content) else config_from_dict)(content, source=str(path))
+
+
+def kind_of(path: Path) -> Literal["pretrain", "finetune"]:
+    """What the runs of the study file `path` do. Raises `UserError` where its `kind` is unknown."""
+    kind = read_toml(path, what="study file").get("kind", PRETRAIN)
+    if kind not in (PRETRAIN, FINETUNE):
+        raise UserError(f"{path}: kind is {kind!r}: choose {PRETRAIN} or {FINETUNE}.")
+    return "finetune" if kind == FINETUNE else "pretrain"
 
 
 def config_from_dict(content: dict[str, Any], *, source: str) -> StudyConfig:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from isoflop.errors import UserError
-from isoflop.executors import Executor, LocalExecutor, RayExecutor, SlurmExecutor, alone
+from isoflop.executors import Executor, LocalExecutor, RayExecutor, Resources, SlurmExecutor, is_url
 from isoflop.files import write_json, write_text
 from isoflop.fitting import Fit, Huber, fit
 from isoflop.planning import Ladder
@@ -21,6 +21,7 @@ from isoflop.study.config import StudyConfig
 from isoflop.study.jobs import JobMaker, makespan
 from isoflop.study.preparation import Preparation, prepare
 from isoflop.study.rate import best_rate, next_rate
+from isoflop.study.stored import home_of
 from isoflop.study.trunks import TrunkEvent, train_trunks
 from isoflop.training import TrunkJob
 
@@ -52,31 +53,36 @@ Event = Phase | Note | TrunkEvent
 Listener = Callable[[Event], None]
 
 
-def run_study(config: StudyConfig, out: Path, *, listen: Listener, on: str = "local") -> dict[str, Any]:
-    """Run the study `config` in the folder `out`, or go on with it; returns the verdict, which is also on disk.
+def run_study(config: StudyConfig, out: Path | str, *, listen: Listener, on: str = "local") -> dict[str, Any]:
+    """Run the study `config` in the folder `out`, or go on with it; returns the verdict, which is also in `out`.
 
     `on` says where its runs are trained: "local", "slurm", "ray" or "ray://HOST:PORT"; the last three need `out` and
-    the token cache on storage that all machines share.
+    the token cache on storage that all machines share, or `out` in an object store ("s3://BUCKET/FOLDER", "gs://…").
 
     Leaves `runs/`, `plan.toml`, `fit.json`, `prediction.json`, `verdict.json` and `report.html` in `out`. Raises
     `UserError` where `out` holds a study with other settings, or is in use, or a setting is impossible.
     """
-    out = out.resolve()
-    with alone(out, what="the study"):
-        settings, before = _settings(config, out), _plan_before(out)
-        clock = _Clock(out)
-        listen(Phase("corpus"))
+    with home_of(out) as home:
+        here = home.folder
+
+        def heard(event: Event) -> None:
+            if not isinstance(event, TrunkEvent):
+                home.send()
+            listen(event)
+
+        settings, before = settle_settings(config, here), _plan_before(here)
+        clock = Clock(here)
+        heard(Phase("corpus"))
         flops = before["flops"]["budget"] if before else None
-        ready = prepare(config, flops=flops, listen=lambda text: listen(Note(text)))
-        _settle_plan(out, ready, before)
-        write_json(out / "study.json", settings)
-        maker = JobMaker(config, ready.ladder, ready.data, out, ready.speed)
-        executor = executor_for(on, config, out)
-        with executor:
-            return _circle(maker, executor, clock, listen)
+        ready = prepare(config, flops=flops, listen=lambda text: heard(Note(text)))
+        _settle_plan(here, ready, before)
+        write_json(here / "study.json", settings)
+        maker = JobMaker(config, ready.ladder, ready.data, here, ready.speed)
+        with home.executor(executor_for(on, config.machines, out)) as executor:
+            return _circle(maker, executor, clock, heard)
 
 
-def _circle(maker: JobMaker, executor: Executor, clock: _Clock, listen: Listener) -> dict[str, Any]:
+def _circle(maker: JobMaker, executor: Executor, clock: Clock, listen: Listener) -> dict[str, Any]:
     out = maker.out
     rate = _tuned_rate(maker, executor, listen)
     _train(_phase(maker, "ladder", maker.rungs(rate), executor.slots), executor, listen)
@@ -153,7 +159,7 @@ def _predict(maker: JobMaker, out: Path) -> dict[str, Any]:
         "level": LEVEL,
         "target": {"params": target.params, "tokens": tokens, "flops": 6.0 * target.params * tokens},
         "status": [asdict(status) for status in law.status],
-        "written_at": _now(),
+        "written_at": now(),
     }
     write_json(path, prediction)
     return prediction
@@ -190,7 +196,7 @@ def make_verdict(
     }
 
 
-class _Clock:
+class Clock:
     """Wall time of the study over all its sittings."""
 
     def __init__(self, out: Path) -> None:
@@ -207,23 +213,25 @@ class _Clock:
         write_json(self.path, {"seconds": self.seconds()})
 
 
-def executor_for(on: str, config: StudyConfig, out: Path) -> Executor:
+def executor_for(on: str, machines: Resources, out: Path | str) -> Executor:
     """Where the runs are trained: "local", "slurm", "ray" or "ray://HOST:PORT". Raises `UserError` for another."""
-    machines = config.machines
     if on == "local":
         return LocalExecutor(cpus=machines.cpus, gpus=machines.gpus)
     if on == "slurm":
-        return SlurmExecutor(out / "slurm", machines)
+        if is_url(out):
+            raise UserError(f"--on slurm needs --out in a folder that all machines see, not {out}.")
+        return SlurmExecutor(Path(out).resolve() / "slurm", machines)
     if on == "ray" or on.startswith("ray://"):
         return RayExecutor("auto" if on == "ray" else on, cpus=machines.cpus, gpus=machines.gpus)
     raise UserError(f"--on {on} is unknown: choose local, slurm, ray or ray://HOST:PORT.")
 
 
-def _settings(config: StudyConfig, out: Path) -> dict[str, Any]:
-    """The study's settings as JSON holds them; refuses to mix two studies in one folder."""
+def settle_settings(config: Any, out: Path) -> dict[str, Any]:
+    """A study's settings (dataclasses in a dataclass) as JSON holds them; refuses to mix two studies in one folder."""
     path = out / "study.json"
     settings: dict[str, Any] = json.loads(json.dumps(asdict(config)))
-    settings.pop("machines")  # which machines train changes no number
+    settings.pop("machines")  # which machines train changes no number, and what they cost none either
+    settings.pop("prices", None)
     if not path.exists():
         return settings
     before = json.loads(path.read_text(encoding="utf-8"))
@@ -287,5 +295,6 @@ def _rung_record(ladder: Ladder, rung: Any) -> dict[str, Any]:
     return {"params": rung.params, "tokens": tokens, "replicates": rung.replicates, "shape": shape}
 
 
-def _now() -> str:
+def now() -> str:
+    """The time as a record holds it."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")

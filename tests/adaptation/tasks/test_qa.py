@@ -60,6 +60,8 @@ def test_answers_are_learnt_saved_and_predicted_again(encoder: Path, files: File
     card = (tmp_path / "out" / "model" / "README.md").read_text(encoding="utf-8")
     threshold = json.loads((tmp_path / "out" / "model" / "task.json").read_text())["threshold"]
     assert f"less than {threshold:.3f} likelier (in nats), chosen on dev" in card
+    again = split.task.examine(load_adapted(tmp_path / "out"), files.named["test"])
+    assert again.scores.figures == pytest.approx(result.scores["test"].figures, abs=1e-6)
     with (tmp_path / "out" / "predictions-test.csv").open(encoding="utf-8") as file:
         told = [row["predicted"] for row in csv.DictReader(file)]
     assert [row[0] for row in load_adapted(tmp_path / "out").rows(split.parts["test"].texts)] == told

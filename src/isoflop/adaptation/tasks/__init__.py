@@ -15,7 +15,9 @@ TASKS: dict[str, tuple[str, str]] = {
     "pairs": ("isoflop.adaptation.tasks.pairs", "Pairs"),
     "tokens": ("isoflop.adaptation.tasks.tokens", "Tokens"),
     "qa": ("isoflop.adaptation.tasks.qa", "Questions"),
+    "seq2seq": ("isoflop.adaptation.tasks.seq2seq", "Seq2Seq"),
     "embed": ("isoflop.adaptation.tasks.embed", "Embed"),
+    "cloze": ("isoflop.adaptation.tasks.cloze", "Cloze"),
 }
 """Name -> module and class."""
 

@@ -71,6 +71,14 @@ class Questions:
         """What the engine trains."""
         return QuestionsTrial(pretrained, split, recipe, self)
 
+    def examine(self, predictor: Answerer, table: Path) -> Measured:
+        """How right the answers of a saved model are on another table, with the threshold that it has."""
+        part = read_examples(table, QuestionColumns(self.question, self.context, self.answers), _parse)
+        windows = windows_of(predictor.tokenizer, part.texts, longest=predictor.longest, stride=predictor.how.stride)
+        targets = _targets(windows, part.labels)
+        found = answers_of(predictor.model, windows, part.texts, predictor.how.most, targets=targets)
+        return _measured(found, part, predictor.threshold)
+
     @staticmethod
     def load(folder: Path, record: Mapping[str, Any]) -> Predictor:
         """The model in `folder`."""
@@ -153,17 +161,10 @@ class QuestionsTrial:
         """The answers, and how right they are; dev also gives the threshold."""
         del is_last
         texts = self.split.parts[part]
-        right = [[text for text, _ in some] for some in texts.labels]
         found = answers_of(self.model, self.windows[part], texts.texts, self.how.most, targets=self.targets[part])
         if part == "dev" and self.threshold is not None:
-            self.threshold = best_threshold(found.margins, found.texts, right)
-        told = _kept(found, self.threshold)
-        rows = [
-            (question, some[0] if some else "", answer, f"{margin:.4f}")
-            for (question, _), some, answer, margin in zip(texts.texts, right, told, found.margins, strict=True)
-        ]
-        scores = answer_scores(told, right, nats_N=found.nats)
-        return Measured(scores, ("question", "answer", "predicted", "margin"), rows)
+            self.threshold = best_threshold(found.margins, found.texts, _right(texts))
+        return _measured(found, texts, self.threshold)
 
     def floor(self) -> Floor | None:
         """Never an answer, or the sentence that has most of the question's words."""
@@ -172,7 +173,7 @@ class QuestionsTrial:
         scores = {}
         for name, part in self.split.held_out.items():
             told = ["" if silent else likest_sentence(*pair) for pair in part.texts]
-            scores[name] = answer_scores(told, [[text for text, _ in some] for some in part.labels])
+            scores[name] = answer_scores(told, _right(part))
         return Floor(described, scores)
 
     def save(self, folder: Path) -> None:
@@ -233,6 +234,20 @@ def _targets(windows: Windows, labels: Sequence[Right]) -> list[tuple[int, int]]
         spans = [window.tokens_of(start, start + len(text)) for text, start in right[:1]]
         found.append(spans[0] if spans else (NO_ANSWER, NO_ANSWER))
     return found
+
+
+def _right(part: LabelledTexts) -> list[list[str]]:
+    return [[text for text, _ in some] for some in part.labels]
+
+
+def _measured(found: Answers, part: LabelledTexts, threshold: float | None) -> Measured:
+    right, told = _right(part), _kept(found, threshold)
+    rows = [
+        (question, some[0] if some else "", answer, f"{margin:.4f}")
+        for (question, _), some, answer, margin in zip(part.texts, right, told, found.margins, strict=True)
+    ]
+    scores = answer_scores(told, right, nats_N=found.nats)
+    return Measured(scores, ("question", "answer", "predicted", "margin"), rows)
 
 
 def _kept(found: Answers, threshold: float | None) -> list[str]:
