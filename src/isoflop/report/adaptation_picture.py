@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -44,13 +44,13 @@ def _panel(axes: Axes, study: AdaptationStudy, method: str) -> None:
             curve = accuracy_band(law, labels, model=model)
             axes.fill_between(labels, curve.low, curve.high, color=colour, alpha=0.13, linewidth=0)
             axes.plot(labels, curve.value, color=colour, linewidth=1.4)
-        drawn = {"color": colour, "marker": letter, "edgecolor": LIGHT["card"], "s": 40, "zorder": 3, "label": model}
+        drawn: dict[str, Any] = {"color": colour, "marker": letter, "edgecolor": LIGHT["card"], "s": 40, "zorder": 3, "label": model}
         axes.scatter([cell.labels for cell in cells], [cell.accuracy for cell in cells], **drawn)
         for guess in study.guesses:
             if (guess.method, guess.model) == (method, model):
                 found = guess.predicted
                 whiskers = np.array([[found.value - found.low], [found.high - found.value]])
-                plain = {"fmt": "D", "markerfacecolor": "none", "markersize": 9, "capsize": 4}
+                plain: dict[str, Any] = {"fmt": "D", "markerfacecolor": "none", "markersize": 9, "capsize": 4}
                 axes.errorbar([study.labels], [found.value], yerr=whiskers, color=colour, **plain)
     floors = study.floors()
     if floors:
