@@ -174,3 +174,10 @@ def test_impossible_settings_are_named(
 ) -> None:
     with pytest.raises(UserError, match=message):
         run(write_study(replace=change), tmp_path / "out")
+
+
+def test_where_every_cell_diverges_the_study_says_so(
+    write_study: Callable[..., Path], here: None, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=r"every fine-tuning .* diverged: lower recipe.learning_rate"):
+        run(write_study(rate=1e9), tmp_path / "out")

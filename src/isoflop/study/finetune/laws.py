@@ -92,7 +92,7 @@ def predictions(fits: Sequence[Fitted], rows: Sequence[Row], *, labels: int) -> 
     """The error at `labels` for each method and model, as one new run will measure it."""
     found = []
     for one in fits:
-        models = sorted({row["model"] for row in rows if row["method"] == one.method}) or [FLOOR]
+        models = _models(one.method, rows)
         for model in models if one.fit is not None else ():
             assert one.fit is not None
             guess = one.fit.predict(of="run", level=LEVEL, **error_at(one.fit, labels=labels, model=model))
@@ -107,7 +107,7 @@ def answers(fits: Sequence[Fitted], rows: Sequence[Row], *, labels: int) -> list
     """For each method and model what one point less error costs in labels, from the largest subset on."""
     found = []
     for one in fits:
-        models = sorted({row["model"] for row in rows if row["method"] == one.method}) or [FLOOR]
+        models = _models(one.method, rows)
         for model in models:
             answer: dict[str, Any] = {"method": one.method, "model": model, "amount": None}
             if one.fit is None:
@@ -145,6 +145,10 @@ def trade(
         amount = worth.amount
         found.append({"method": one.method, "sentences": sentences, "flops_per_label": amount and asdict(amount)})
     return found
+
+
+def _models(method: str, rows: Sequence[Row]) -> list[str]:
+    return [FLOOR] if method == FLOOR else sorted({row["model"] for row in rows if row["method"] == method})
 
 
 def doubts(law: Fit) -> list[Any]:

@@ -156,6 +156,8 @@ class _Course:
                 row = row_of(cell, Path(message["folder"]), judged=self.config.data.judged)
                 rows += [row] if row is not None else []
                 self.listen(Measured(cell, row))
+        if not rows:
+            raise UserError(f"In {self.out} every fine-tuning on {name} diverged: lower recipe.learning_rate.")
         return rows
 
     def _predict(self, rows: Sequence[Row]) -> dict[str, Any]:
