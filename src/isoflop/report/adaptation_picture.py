@@ -56,7 +56,7 @@ def _panel(axes: Axes, study: AdaptationStudy, method: str) -> None:
         for guess in study.guesses:
             if (guess.method, guess.model) == (method, model):
                 found = guess.predicted
-                whiskers = np.array([[found.value - found.low], [found.high - found.value]])
+                whiskers = np.array([guess.whiskers]).T
                 plain: dict[str, Any] = {"fmt": "D", "markerfacecolor": "none", "markersize": 9, "capsize": 4}
                 axes.errorbar([study.labels], [found.value], yerr=whiskers, color=colour, **plain)
     floors = study.floors()

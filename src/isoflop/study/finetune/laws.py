@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -41,8 +42,6 @@ class Fitted:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values; the fit as it stores itself."""
-        import json
-
         return {**asdict(self), "fit": None if self.fit is None else json.loads(self.fit.to_json())}
 
 
