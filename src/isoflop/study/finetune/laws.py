@@ -25,6 +25,8 @@ GAIN = 0.01
 """The next point of accuracy."""
 FLOOR = "floor"
 ENOUGH_MODELS = 3
+LEAST_SPARE = 2
+"""Cells beyond the number of parameters: a law through every point would have intervals of no width."""
 EXAMPLES = "finetuning_examples"
 
 
@@ -160,6 +162,10 @@ def _fitted(method: str, name: str, law: Law | str, table: Runs, *, target: str,
         found = fit(table, law, target=target, objective=OBJECTIVE, draws=DRAWS, seed=seed)
     except UserError as error:  # too few cells: an answer that can't be given, not a study that fails
         return Fitted(method, name, target, None, str(error))
+    spare = found.n_runs - len(found.fitted)
+    if spare < LEAST_SPARE:
+        few = f"{found.n_runs} cells for {len(found.fitted)} parameters are too few to tell the noise by"
+        return Fitted(method, name, target, None, f"{few}: add seeds or sizes")
     return Fitted(method, name, target, found)
 
 
