@@ -80,10 +80,8 @@ class Classify:
     def examine(self, predictor: Any, table: Path) -> Measured:
         """Labels and their probabilities, and how right they are, on another table."""
         part = read_labelled(table, text=self.text, label=self.label)
-        labels = predictor.labels
-        check_labels(part, labels, None)
-        found = probabilities(predictor.model, predictor.reading.tokens(predictor.tokenizer, part.texts))
-        return _measured(found, part.labels, labels)
+        check_labels(part, predictor.labels, None)
+        return _measured(predictor.probabilities(part.texts), part.labels, predictor.labels)
 
     @staticmethod
     def load(folder: Path, record: Mapping[str, Any]) -> Predictor:
@@ -116,7 +114,11 @@ class TextClassifier:
         check_filled([(text,) for text in texts])
         if not texts:
             return []
-        return guesses(probabilities(self.model, self.reading.tokens(self.tokenizer, texts)), self.labels)
+        return guesses(self.probabilities(texts), self.labels)
+
+    def probabilities(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """The probability of every label for each text (N, K)."""
+        return probabilities(self.model, self.reading.tokens(self.tokenizer, texts))
 
     def rows(self, examples: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
         """Label, its probability and the text."""
