@@ -269,7 +269,8 @@ class _Finetuning:
         warnings = (*self._notes(), *self.best.notes(self.recipe.epochs), *(() if floor else (MISSING,)))
         result = Result(scores, floor, self.split.hash, self.trainee.seconds, warnings)
         self.model.cpu()
-        write_text(self.out / "model" / CARD, model_card(self.facts, result))
+        told = dataclasses.replace(self.facts, about=self.trial.about)  # a threshold is known only now
+        write_text(self.out / "model" / CARD, model_card(told, result))
         self.trial.save(self.out / "model")
         result.write(self.out)
         return result

@@ -81,7 +81,7 @@ class Classify:
         """Labels and their probabilities, and how right they are, on another table."""
         part = read_labelled(table, text=self.text, label=self.label)
         check_labels(part, predictor.labels, None)
-        return _measured(predictor.probabilities(part.texts), part.labels, predictor.labels)
+        return measured(predictor.probabilities(part.texts), part.labels, predictor.labels)
 
     @staticmethod
     def load(folder: Path, record: Mapping[str, Any]) -> Predictor:
@@ -146,7 +146,7 @@ class ClassifyTrial:
         """Labels and their probabilities, and how right they are."""
         del is_last
         found = probabilities(self.model, self.tokens[part])
-        return _measured(found, self.split.parts[part].labels, self.split.labels)
+        return measured(found, self.split.parts[part].labels, self.split.labels)
 
     def floor(self) -> Floor | None:
         """Counted words."""
@@ -161,7 +161,7 @@ class ClassifyTrial:
         save_adapted(folder, model.body, model.head.state_dict(), info=self.pretrained.info, record=record)
 
 
-def _measured(found: NDArray[np.float64], answers: Sequence[str], labels: tuple[str, ...]) -> Measured:
+def measured(found: NDArray[np.float64], answers: Sequence[str], labels: tuple[str, ...]) -> Measured:
     """Scores of probabilities (N, K), and a row for each text."""
     number = {label: at for at, label in enumerate(labels)}
     numbers = [number[answer] for answer in answers]
