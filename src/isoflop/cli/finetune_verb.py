@@ -27,15 +27,16 @@ def register(app: typer.Typer) -> None:
 
 def finetune_verb(
     model: Path = typer.Argument(
-        ...,
-        help="A trained model of isoflop, a local Hugging Face checkpoint, or a TOML file with a [shape], to begin.",
+        ..., help="A model of isoflop or Hugging Face (a folder or a Hub name), or a TOML file with a [shape]."
     ),
     data: Path = typer.Argument(
         ..., help="What to train on: CSV, TSV, JSONL (also .gz), Parquet, CoNLL, datasets:NAME."
     ),
     dev: Path = typer.Option(None, "--dev", help="A table to measure on after every epoch."),
     test: Path = typer.Option(None, "--test", help="A table to measure on at the end."),
-    task: str = typer.Option("classify", "--task", help="What is learnt: classify (one label for each text)."),
+    task: str = typer.Option(
+        "classify", "--task", help="classify, multilabel, pairs, tokens, qa, seq2seq, embed or cloze."
+    ),
     option: list[str] = typer.Option([], "--option", help="A setting of the task, NAME=VALUE; can be repeated."),
     text: str = typer.Option(None, "--text", help="The column of the text, where the guess is wrong."),
     label: str = typer.Option(None, "--label", help="The column of the label, where the guess is wrong."),
@@ -89,22 +90,19 @@ def finetune_verb(
     from isoflop.adaptation.scratch import first_model, is_shape
     from isoflop.cli.repeats_display import say_summary, seeds_in
 
-    if threads is not None and threads < 1:
-        raise UserError(f"--threads must be at least 1, not {threads}.")
-    layers = tuple(part.strip() for part in targets.split(",") if part.strip())
+    machine = Machine(_threads(threads), device)
     wanted: dict[str, Any] = {"longest": max_length, "pooling": pooling, "precision": precision, "seed": seed}
-    chosen = method_named(method, rank=rank, targets=layers, length=prompt_length)
     wanted |= {"accumulate": accumulate, "layer_decay": layer_decay, "unfreeze": unfreeze, "patience": patience}
     wanted |= {"loss": AnswerLoss(label_smoothing, focal, weights_in(class_weights))}
     wanted |= {"joint": joint_in(joint_alpha, joint_text)}
-    recipe = Recipe(method=chosen, learning_rate=lr, batch=batch, epochs=epochs, **wanted)
+    wanted |= {"method": method_named(method, rank=rank, targets=_names(targets), length=prompt_length)}
+    recipe = Recipe(learning_rate=lr, batch=batch, epochs=epochs, **wanted)
     settings = option if long is None else [*option, f"long={long}"]
-    asked = task_named(task, task_settings(settings, text, label))
-    split = asked.read(Files.of(data, dev, test))
+    split = task_named(task, task_settings(settings, text, label)).read(Files.of(data, dev, test))
     _say_what_was_read(split)
     if is_shape(model):
         model = first_model(model, split, out / "start", seed=seed)
-    how: dict[str, Any] = {"recipe": recipe, "machine": Machine(threads or _cores(), device)}
+    how: dict[str, Any] = {"recipe": recipe, "machine": machine}
     if seeds or folds:
         repeats = plan_repeats(split, seed=seed, seeds=seeds_in(seeds), folds=folds)
         say_summary(_run(finetune_repeatedly(model, repeats, out=out, **how), out), out)
@@ -198,6 +196,16 @@ def _by_label(scores: TaskScores) -> list[tuple[str, ...]]:
     return [
         (one.label, f"{one.precision:.4f}", f"{one.recall:.4f}", f"{one.f1:.4f}", str(one.support)) for one in shown
     ]
+
+
+def _names(listed: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in listed.split(",") if part.strip())
+
+
+def _threads(asked: int | None) -> int:
+    if asked is not None and asked < 1:
+        raise UserError(f"--threads must be at least 1, not {asked}.")
+    return asked or _cores()
 
 
 def _cores() -> int:
