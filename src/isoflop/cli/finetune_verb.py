@@ -35,7 +35,9 @@ def finetune_verb(
     ),
     dev: Path = typer.Option(None, "--dev", help="A table to measure on after every epoch."),
     test: Path = typer.Option(None, "--test", help="A table to measure on at the end."),
-    task: str = typer.Option("classify", "--task", help="What is learnt: classify (one label for each text)."),
+    task: str = typer.Option(
+        "classify", "--task", help="classify, multilabel, pairs, tokens, qa, seq2seq, embed or cloze."
+    ),
     option: list[str] = typer.Option([], "--option", help="A setting of the task, NAME=VALUE; can be repeated."),
     text: str = typer.Option(None, "--text", help="The column of the text, where the guess is wrong."),
     label: str = typer.Option(None, "--label", help="The column of the label, where the guess is wrong."),
@@ -176,7 +178,7 @@ def _say_what_came_out(result: Result, out: Path) -> None:
             rows.append((f"{name}, floor", *_figures(result.floor.scores[name])))
     print_table("", ("", *scores.figures), rows)
     if scores.labels:
-        print_table("", (part, "precision", "recall", "F1", "texts"), _by_label(scores))
+        print_table("", (part, "precision", "recall", "F1", "count"), _by_label(scores))
     names = [one.label for one in scores.labels]
     if scores.confusion and len(names) <= MOST_LABELS:
         confusion = [(name, *map(str, row)) for name, row in zip(names, scores.confusion, strict=True)]
