@@ -161,6 +161,7 @@ class _Finetuning:
         set_precision(model.to(machine.device), self.choice)
         self.objective = Objective(model, recipe.loss, self._label_weights(machine.device))
         self.model, self.trainee = model, Trainee(model, recipe.optimizer(model))
+        self.trainee.minds_trend = recipe.joint is None or recipe.joint.first == recipe.joint.last
         self.best = BestEpoch(trained_names(model))
         self.validation: list[tuple[int, float]] = []
         job, step_tokens = _job(folder, self, machine), round(self.trial.epoch_tokens / self.per_epoch)
