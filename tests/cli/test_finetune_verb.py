@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from isoflop.cli.predict_text_verb import grouped, parted
+from isoflop.errors import UserError
 from isoflop.training import pretrain, read_plan
 
 PLAN = """
@@ -80,7 +82,10 @@ def test_one_command_fine_tunes_and_another_uses_it(isoflop: Isoflop, model: Pat
             ("finetune", "{model}", "{table}", "--test", "{table}", "--text", "words"),
             "choose --text from 'text', 'label'",
         ),
-        (("finetune", "{model}", "{table}", "--test", "{table}", "--task", "qa"), "--task is 'qa'"),
+        (
+            ("finetune", "{model}", "{table}", "--test", "{table}", "--task", "sing"),
+            "--task is 'sing': choose classify",
+        ),
         (("finetune", "{model}", "{table}", "--test", "{table}", "--rank", "4"), "are for lora and dora"),
         (("predict-text", "{model}", "a text"), "name a folder that isoflop finetune made"),
         (("predict-text", "{model}", "a text", "--file", "x"), "not both"),
@@ -136,3 +141,14 @@ def test_a_recipe_that_cannot_be_is_a_clear_mistake(
         main()
     assert stopped.value.code == 2
     assert sentence in capsys.readouterr().err
+
+
+def test_two_texts_of_an_example_follow_each_other_or_stand_on_a_line_with_a_tab() -> None:
+    inputs = ("question", "context")
+    assert grouped(["q", "c", "r", "d"], inputs) == [("q", "c"), ("r", "d")]
+    with pytest.raises(UserError, match="question and context, so texts come in 2s, and 3 came"):
+        grouped(["q", "c", "r"], inputs)
+    assert parted(["q\tc", "r\td"], inputs, None) == [("q", "c"), ("r", "d")]
+    assert parted(["q\tc"], ("text",), None) == [("q\tc",)]
+    with pytest.raises(UserError, match=r"a\.tsv, line 2: question and context are expected with a tab"):
+        parted(["q\tc", "r"], inputs, Path("a.tsv"))

@@ -174,7 +174,7 @@ def _say_what_came_out(result: Result, out: Path) -> None:
             rows.append((f"{name}, floor", *_figures(result.floor.scores[name])))
     print_table("", ("", *scores.figures), rows)
     if scores.labels:
-        print_table("", (part, "precision", "recall", "F1", "texts"), _by_label(scores))
+        print_table("", (part, "precision", "recall", "F1", "count"), _by_label(scores))
     names = [one.label for one in scores.labels]
     if scores.confusion and len(names) <= MOST_LABELS:
         confusion = [(name, *map(str, row)) for name, row in zip(names, scores.confusion, strict=True)]

@@ -29,14 +29,14 @@ def predict_text(
     if texts and file is not None:
         raise UserError("Give texts or --file, not both.")
     predictor = load_adapted(folder)
-    examples = _grouped(texts, predictor.inputs) if texts else _split(_lines(file), predictor.inputs, file)
+    examples = grouped(texts, predictor.inputs) if texts else parted(_lines(file), predictor.inputs, file)
     if not examples:
         raise UserError("There is no text: give some, or a file with one a line.")
     for row in predictor.rows(examples):
         print("\t".join(" ".join(cell.split()) for cell in row))
 
 
-def _grouped(texts: list[str], inputs: tuple[str, ...]) -> list[tuple[str, ...]]:
+def grouped(texts: list[str], inputs: tuple[str, ...]) -> list[tuple[str, ...]]:
     size = len(inputs)
     if len(texts) % size:
         raise UserError(
@@ -45,7 +45,7 @@ def _grouped(texts: list[str], inputs: tuple[str, ...]) -> list[tuple[str, ...]]
     return [tuple(texts[at : at + size]) for at in range(0, len(texts), size)]
 
 
-def _split(lines: list[str], inputs: tuple[str, ...], file: Path | None) -> list[tuple[str, ...]]:
+def parted(lines: list[str], inputs: tuple[str, ...], file: Path | None) -> list[tuple[str, ...]]:
     if len(inputs) == 1:
         return [(line,) for line in lines]
     found = [tuple(line.split("\t")) for line in lines]
