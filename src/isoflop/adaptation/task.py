@@ -1,14 +1,15 @@
 """What a task is to the engine (docs/decisions/0009), and how to write one.
 
-1. In `tasks/NAME.py` write a frozen dataclass with the fields that a user may set (`--option FIELD=VALUE`) and the four
-   things of `Task` below; put its name and class into the table `TASKS` of `tasks/__init__.py`. That is all.
+1. In `tasks/NAME.py` write a frozen dataclass with the fields that a user may set (`--option FIELD=VALUE`) and the
+   methods of `Task` below; put its name and class into the table `TASKS` of `tasks/__init__.py`. That is all.
 2. `read` makes a `Split` by `split.make_split`: a part has `texts` (inputs: a string, or a tuple of them) and `labels`
    (answers likewise), so that the hash, leaks, folds and subsets (`with_parts`, `LabelledTexts.take`) work.
 3. `trial` gives a `Trial`. Its model is a `TaskModel`: `body` is the pretrained model, which methods change; it has
    either `features` and a linear `head` (cross-entropy with the batch's targets) or its own `loss(batch)`.
 4. `Trial.save` calls `saved.save_adapted` with a record that has the task's name and all that `load`, which gets the
    record back, needs to make a `Predictor`, which `isoflop predict-text` asks.
-5. `Measured.scores` is `evaluation.scores.Figures`; give `values` for the figures that are means over examples: they go
+5. `examine` scores a saved model on another table, for `isoflop evaluate`.
+6. `Measured.scores` is `evaluation.scores.Figures`; give `values` for the figures that are means over examples: they go
    into predictions-PART.csv, and intervals and paired tests are made of them.
 """
 
@@ -175,6 +176,11 @@ class Task(Protocol):
 
     def trial(self, pretrained: Pretrained, split: Split, recipe: Recipe) -> Trial:
         """What the engine trains."""
+        ...
+
+    def examine(self, predictor: Any, table: Path) -> Measured:
+        """Score a saved model, which `load` gave, on a table with this task's columns. Raises `UserError`, with its
+        place, for a label that the model does not know."""
         ...
 
     @staticmethod
