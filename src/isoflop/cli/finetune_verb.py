@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from isoflop.cli.few_labels_options import WAYS, FewLabels
 from isoflop.errors import UserError
 
 if TYPE_CHECKING:
@@ -61,6 +62,13 @@ def finetune(
     ),
     precision: str = typer.Option("auto", "--precision", help="auto, fp32 or bf16."),
     seed: int = typer.Option(0, "--seed", help="Seed of the head, the order of texts, and dropout."),
+    augment: list[str] = typer.Option(
+        [], "--augment", help=f"Add train's texts in other words: {WAYS}; can be repeated."
+    ),
+    pseudo_label: Path = typer.Option(
+        None, "--pseudo-label", help="Texts without labels, to train on with those that the model is sure of."
+    ),
+    confidence: float = typer.Option(0.9, "--confidence", help="The probability that a pseudo-label needs."),
     threads: int = typer.Option(None, "--threads", help="Threads to compute on; all cores without it."),
     device: str = typer.Option("cpu", "--device", help="cpu or cuda."),
 ) -> None:
@@ -81,9 +89,11 @@ def finetune(
     asked = task_named(task, task_settings(settings, text, label))
     split = asked.read(Files.of(data, dev, test))
     _say_what_was_read(split)
+    few = FewLabels(augment, pseudo_label, confidence)
+    split = few.enlarged(split, seed)
     if is_shape(model):
         model = first_model(model, split, out / "start", seed=seed)
-    result = _run(model, split, out, {"recipe": recipe, "machine": Machine(threads or _cores(), device)})
+    result = _run(few, model, split, out, {"recipe": recipe, "machine": Machine(threads or _cores(), device)})
     _say_what_came_out(result, out)
 
 
@@ -98,12 +108,12 @@ def task_settings(options: list[str], text: str | None, label: str | None) -> di
     return found
 
 
-def _run(model: Path, split: Split, out: Path, how: dict[str, Any]) -> Result:
-    from isoflop.adaptation import Diverged, EpochEnded, Ready, Result, Stepped, finetune
+def _run(few: FewLabels, model: Path, split: Split, out: Path, how: dict[str, Any]) -> Result:
+    from isoflop.adaptation import Diverged, EpochEnded, Ready, Result, Stepped
     from isoflop.cli.tables import progress_bar
 
     with progress_bar("fine-tuning") as tell:
-        for event in finetune(model, split, out=out, **how):
+        for event in few.events(model, split, out=out, **how):
             if isinstance(event, Ready):
                 share = f"{event.trained:,} of {event.params:,} weights ({event.trained / event.params:.1%})"
                 begun = f", going on at step {event.begun:,}" if event.begun else ""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from isoflop.adaptation.few_labels.augmentation import check_single, with_added, write_origins
-from isoflop.adaptation.finetuning import Event, Machine, finetune
+from isoflop.adaptation.finetuning import Event, Machine, Ready, finetune
 from isoflop.adaptation.recipe import Recipe
 from isoflop.adaptation.result import Result
 from isoflop.adaptation.rows import read_rows
@@ -108,8 +108,10 @@ def self_train(
             )
         counts = {label: added[label] for label in split.labels}
         yield Labelled(number, counts, len(unlabelled), leaked, result)
-    write_origins(out / "train.csv", current.train)
-    yield from finetune(model, current, out=out, recipe=recipe, machine=machine)
+    for event in finetune(model, current, out=out, recipe=recipe, machine=machine):
+        if isinstance(event, Ready):
+            write_origins(out / "train.csv", current.train)
+        yield event
 
 
 def _sure(folder: Path, unlabelled: LabelledTexts, how: SelfTraining, number: int) -> LabelledTexts:
