@@ -36,17 +36,30 @@ class FewLabels:
             print(f"Augmented: {added.note}", flush=True)
         return larger
 
+    def check_repeats(self, seeds: str, folds: int) -> None:
+        """Raises `UserError` for what does not go together with several fine-tunings."""
+        if self.augment and folds:
+            raise UserError("--folds would measure on texts that others were made of: leave out --augment or --folds.")
+        if self.pseudo_label is not None and (seeds or folds):
+            raise UserError("--pseudo-label goes with one seed and no folds: leave out --seeds and --folds.")
+
+    def with_origins(self, events: Iterator[Any], split: Split, out: Path) -> Iterator[Any]:
+        """The events of fine-tunings; where each text of an enlarged train is from is written when the first begins."""
+        from isoflop.adaptation import Ready
+        from isoflop.adaptation.few_labels.augmentation import write_origins
+
+        for event in events:
+            if self.augment and isinstance(event, Ready):
+                write_origins(out / "train.csv", split.train)
+            yield event
+
     def events(self, model: Path, split: Split, *, out: Path, **how: Any) -> Iterator[Any]:
         """The events of one fine-tuning, or of self-training."""
-        from isoflop.adaptation import Ready, finetune
-        from isoflop.adaptation.few_labels.augmentation import write_origins
+        from isoflop.adaptation import finetune
         from isoflop.adaptation.few_labels.pseudo_labels import Labelled, SelfTraining, read_unlabelled, self_train
 
         if self.pseudo_label is None:
-            for event in finetune(model, split, out=out, **how):
-                if self.augment and isinstance(event, Ready):
-                    write_origins(out / "train.csv", split.train)
-                yield event
+            yield from self.with_origins(finetune(model, split, out=out, **how), split, out)
             return
         chosen = SelfTraining(confidence=self.confidence)
         unlabelled = read_unlabelled(self.pseudo_label, column=split.train.columns.text)
