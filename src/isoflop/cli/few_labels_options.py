@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import typer
+
 from isoflop.errors import UserError
 
 if TYPE_CHECKING:
@@ -14,6 +16,9 @@ if TYPE_CHECKING:
     from isoflop.adaptation.few_labels.rewriting import Rewriter
 
 WAYS = "edit, synonyms=FILE, near=MODEL, masked=MODEL or back=MODEL,MODEL"
+AUGMENT = typer.Option([], "--augment", help=f"Add train's texts in other words: {WAYS}; can be repeated.")
+PSEUDO_LABEL = typer.Option(None, "--pseudo-label", help="Texts without labels; those that it is sure of join train.")
+CONFIDENCE = typer.Option(0.9, "--confidence", help="The probability that a pseudo-label needs.")
 
 
 @dataclass(frozen=True)
@@ -36,11 +41,11 @@ class FewLabels:
             print(f"Augmented: {added.note}", flush=True)
         return larger
 
-    def check_repeats(self, seeds: str, folds: int) -> None:
+    def check_repeats(self, folds: int) -> None:
         """Raises `UserError` for what does not go together with several fine-tunings."""
         if self.augment and folds:
             raise UserError("--folds would measure on texts that others were made of: leave out --augment or --folds.")
-        if self.pseudo_label is not None and (seeds or folds):
+        if self.pseudo_label is not None:
             raise UserError("--pseudo-label goes with one seed and no folds: leave out --seeds and --folds.")
 
     def with_origins(self, events: Iterator[Any], split: Split, out: Path) -> Iterator[Any]:
