@@ -59,7 +59,7 @@ def finetune_verb(
     accumulate: int = typer.Option(1, "--accumulate", help="Parts in which a batch is computed, to need less memory."),
     layer_decay: float = typer.Option(1.0, "--layer-decay", help="A layer's rate as a share of that of the one above."),
     unfreeze: int = typer.Option(None, "--unfreeze", help="Blocks, from the top, that each further epoch trains too."),
-    patience: int = typer.Option(None, "--patience", help="End after so many epochs without a better dev; keep it."),
+    patience: int = typer.Option(None, "--patience", help="End after epochs without a better dev; keep the best."),
     label_smoothing: float = typer.Option(0.0, "--label-smoothing", help="Share of an answer given to all labels."),
     focal: float = typer.Option(0.0, "--focal", help="The focal loss's exponent; 0 is cross-entropy."),
     class_weights: str = typer.Option("", "--class-weights", help="Weights in the loss: balanced, or LABEL=WEIGHT,…"),
