@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from isoflop.adaptation import read_split
+from isoflop.cli.few_labels_options import FewLabels
 from isoflop.cli.predict_text_verb import grouped, parted
 from isoflop.errors import UserError
 from isoflop.training import pretrain, read_plan
@@ -100,6 +102,30 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(
     assert len(done.stderr.strip().splitlines()) == 1
 
 
+def test_few_labels_are_augmented_and_pseudo_labelled(
+    isoflop: Isoflop, model: Path, table: Path, tmp_path: Path
+) -> None:
+    unlabelled, test = tmp_path / "unlabelled.csv", tmp_path / "test.csv"
+    unlabelled.write_text("text\n" + "".join(f"{'yes oh' if n % 2 else 'no'} {n}\n" for n in range(50, 80)))
+    test.write_text("text,label\nyes oh 90,1\nno 91,0\nno 60,0\n")
+    asked = ("finetune", model, table, "--test", test, "--lr", "5e-3", "--threads", 1)
+    more = ("--augment", "edit", "--pseudo-label", unlabelled, "--confidence", 0.5, "--out", tmp_path / "out")
+    done = isoflop(*asked, *more)
+    assert done.returncode == 0, done.stderr
+    assert "Augmented: 40 texts of train and" in done.stdout
+    assert "Pseudo-labels with a probability of 0.5 or more: 29 of 30 texts" in done.stdout
+    assert "1 more are in dev or test and stay out" in done.stdout
+    origins = (tmp_path / "out" / "train.csv").read_text()
+    assert ", random edit" in origins
+    assert "unlabelled.csv, line 2, p = " in origins
+
+
+@pytest.mark.parametrize("typed", ["magic", "edit=1", "synonyms", "back=one"])
+def test_an_unknown_augmentation_is_refused(typed: str, table: Path) -> None:
+    with pytest.raises(UserError, match="write edit, synonyms=FILE"):
+        FewLabels([typed], None, 0.9).enlarged(read_split(table, test=table), 0)
+
+
 def test_several_seeds_are_told_in_one_table(isoflop: Isoflop, model: Path, table: Path, tmp_path: Path) -> None:
     settings = ("--method", "prefix", "--prompt-length", 3, "--threads", 1, "--epochs", 1, "--patience", 1)
     asked = ("finetune", model, table, "--dev", table, "--out", tmp_path / "out", "--seeds", "0,1", *settings)
@@ -122,6 +148,8 @@ def test_several_seeds_are_told_in_one_table(isoflop: Isoflop, model: Path, tabl
         (("--label-smoothing", 1), "--label-smoothing must be"),
         (("--joint-text", "x.txt"), "add --joint-alpha"),
         (("--patience", 2), "name a table with --dev"),
+        (("--augment", "edit", "--folds", 3), "--folds would measure on texts that others were made of"),
+        (("--pseudo-label", "u.csv", "--seeds", "0,1"), "--pseudo-label goes with one seed"),
     ],
 )
 def test_a_recipe_that_cannot_be_is_a_clear_mistake(

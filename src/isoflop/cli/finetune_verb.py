@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from isoflop.cli.few_labels_options import AUGMENT, CONFIDENCE, PSEUDO_LABEL, FewLabels
 from isoflop.errors import UserError
 
 if TYPE_CHECKING:
@@ -46,28 +47,20 @@ def finetune_verb(
     ),
     rank: int = typer.Option(None, "--rank", help="The rank of lora and dora; 8 without it."),
     targets: str = typer.Option("", "--targets", help="Their layers of qkv,out,up,down; qkv,out without it."),
-    prompt_length: int = typer.Option(
-        None, "--prompt-length", help="Vectors of prefix, prompt and p-tuning; 20 without it."
-    ),
+    prompt_length: int = typer.Option(None, "--prompt-length", help="Vectors of prefix, prompt, p-tuning; else 20."),
     lr: float = typer.Option(None, "--lr", help="Peak learning rate; the method's usual one without it."),
     batch: int = typer.Option(32, "--batch", help="Texts in a batch."),
     epochs: int = typer.Option(3, "--epochs", help="How often each text is seen."),
-    max_length: int = typer.Option(
-        None, "--max-length", help="Longest text in tokens; the model's context without it."
-    ),
+    max_length: int = typer.Option(None, "--max-length", help="Longest text in tokens; else the model's context."),
     long: str = typer.Option(
         None, "--long", help="Read of long texts: head, tail, both, segments, hierarchical or window; head without it."
     ),
-    pooling: str = typer.Option(
-        None, "--pooling", help="mean, first or last token; an encoder's mean, a decoder's last."
-    ),
+    pooling: str = typer.Option(None, "--pooling", help="mean, first or last token; encoders mean, decoders last."),
     precision: str = typer.Option("auto", "--precision", help="auto, fp32 or bf16."),
     accumulate: int = typer.Option(1, "--accumulate", help="Parts in which a batch is computed, to need less memory."),
     layer_decay: float = typer.Option(1.0, "--layer-decay", help="A layer's rate as a share of that of the one above."),
     unfreeze: int = typer.Option(None, "--unfreeze", help="Blocks, from the top, that each further epoch trains too."),
-    patience: int = typer.Option(
-        None, "--patience", help="End after so many epochs without a better dev; keep the best."
-    ),
+    patience: int = typer.Option(None, "--patience", help="End after epochs without a better dev; keep the best."),
     label_smoothing: float = typer.Option(0.0, "--label-smoothing", help="Share of an answer given to all labels."),
     focal: float = typer.Option(0.0, "--focal", help="The focal loss's exponent; 0 is cross-entropy."),
     class_weights: str = typer.Option("", "--class-weights", help="Weights in the loss: balanced, or LABEL=WEIGHT,…"),
@@ -76,6 +69,9 @@ def finetune_verb(
     seed: int = typer.Option(0, "--seed", help="Seed of the head, the order of texts, and dropout."),
     seeds: str = typer.Option("", "--seeds", help="Several seeds, as in 0,1,2: each in a folder, and their spread."),
     folds: int = typer.Option(0, "--folds", help="Cross-validate on so many parts of train, and tell the spread."),
+    augment: list[str] = AUGMENT,
+    pseudo_label: Path = PSEUDO_LABEL,
+    confidence: float = CONFIDENCE,
     threads: int = typer.Option(None, "--threads", help="Threads to compute on; all cores without it."),
     device: str = typer.Option("cpu", "--device", help="cpu or cuda."),
 ) -> None:
@@ -83,12 +79,10 @@ def finetune_verb(
 
     Run the same command again to go on with an interrupted fine-tuning.
     """
-    from isoflop.adaptation import AnswerLoss, Files, Machine, Recipe, finetune, method_named, task_named
+    from isoflop.adaptation import AnswerLoss, Files, Machine, Recipe, method_named, task_named
     from isoflop.adaptation.joint import joint_in
     from isoflop.adaptation.losses import weights_in
-    from isoflop.adaptation.repeats import finetune_repeatedly, plan_repeats
     from isoflop.adaptation.scratch import first_model, is_shape
-    from isoflop.cli.repeats_display import say_summary, seeds_in
 
     machine = Machine(_threads(threads), device)
     wanted: dict[str, Any] = {"longest": max_length, "pooling": pooling, "precision": precision, "seed": seed}
@@ -100,14 +94,26 @@ def finetune_verb(
     settings = option if long is None else [*option, f"long={long}"]
     split = task_named(task, task_settings(settings, text, label)).read(Files.of(data, dev, test))
     _say_what_was_read(split)
+    few = FewLabels(augment, pseudo_label, confidence)
+    split = few.enlarged(split, seed)
     if is_shape(model):
         model = first_model(model, split, out / "start", seed=seed)
     how: dict[str, Any] = {"recipe": recipe, "machine": machine}
     if seeds or folds:
-        repeats = plan_repeats(split, seed=seed, seeds=seeds_in(seeds), folds=folds)
-        say_summary(_run(finetune_repeatedly(model, repeats, out=out, **how), out), out)
+        _repeat(few, model, split, out, {"seed": seed, "seeds": seeds, "folds": folds, **how})
     else:
-        _say_what_came_out(_run(finetune(model, split, out=out, **how), out), out)
+        _say_what_came_out(_run(few.events(model, split, out=out, **how), out), out)
+
+
+def _repeat(few: FewLabels, model: Path, split: Split, out: Path, how: dict[str, Any]) -> None:
+    """Several fine-tunings, told in one table."""
+    from isoflop.adaptation.repeats import finetune_repeatedly, plan_repeats
+    from isoflop.cli.repeats_display import say_summary, seeds_in
+
+    few.check_repeats(how["folds"])
+    repeats = plan_repeats(split, seed=how.pop("seed"), seeds=seeds_in(how.pop("seeds")), folds=how.pop("folds"))
+    events = finetune_repeatedly(model, repeats, out=out, **how)
+    say_summary(_run(few.with_origins(events, split, out), out), out)
 
 
 def task_settings(options: list[str], text: str | None, label: str | None) -> dict[str, Any]:

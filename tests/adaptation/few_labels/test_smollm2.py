@@ -27,4 +27,5 @@ def test_the_first_120_of_dev_without_a_label(data_dir: Path, tmp_path: Path) ->
     split = split.with_parts({"train": split.train, "dev": split.parts["dev"].take(range(120))})
     how = Prompt(template_of(TEMPLATE), verbalizer_of("0=negative,1=positive", split.labels))
     result = prompt(read_causal(Path(found.origin).parent), split, how, out=tmp_path / "out")
-    assert result.scores["dev"]["none"].accuracy >= 0.84
+    assert result.scores["dev"]["none"].accuracy >= 0.80
+    assert result.scores["dev"]["batch"].accuracy >= 0.84

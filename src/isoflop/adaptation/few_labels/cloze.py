@@ -39,7 +39,7 @@ class Questions:
     asked: int | None
 
     def tokens(self, texts: Sequence[str]) -> Tokenized:
-        """The questions' tokens; a text that does not fit loses its end. Raises `UserError` where none of it fits."""
+        """The questions' tokens; a text that does not fit loses its end. Raises `UserError` where nothing fits."""
         whole = [self._asking(text) for text in texts]
         cut = 0
         for at, text in enumerate(texts):

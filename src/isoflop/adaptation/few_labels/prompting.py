@@ -118,7 +118,13 @@ class Prompter:
 
 
 def prompt(
-    model: CausalModel, split: Split, how: Prompt, *, out: Path, tell: Callable[[float], None] | None = None
+    model: CausalModel,
+    split: Split,
+    how: Prompt,
+    *,
+    out: Path,
+    with_floor: bool = True,
+    tell: Callable[[float], None] | None = None,
 ) -> Prompted:
     """Measure what `model` says of the held-out parts of `split`; `tell` hears the share of a part that is done.
 
@@ -141,8 +147,10 @@ def prompt(
         _write_predictions(out, name, split, answered.probabilities[how.calibration])
         if answered.cut:
             notes.append(f"{answered.cut} of the {len(part):,} texts of {name} were cut to fit the model's context.")
-    floor = fit_floor(split)
-    result = Prompted(scores, priors, floor, prompter.shots, (*notes, *(() if floor else (MISSING,))))
+    floor = fit_floor(split) if with_floor else None
+    result = Prompted(
+        scores, priors, floor, prompter.shots, (*notes, *((MISSING,) if with_floor and floor is None else ()))
+    )
     write_json(out / "metrics.json", result.to_dict())
     write_json(out / "prompt.json", {**asdict(how), "data_hash": split.hash})
     return result

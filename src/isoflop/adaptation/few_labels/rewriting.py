@@ -17,6 +17,7 @@ from typing import Literal, Protocol
 from isoflop.errors import UserError
 
 WORD = re.compile(r"([\u3040-\u9fff]|[^\s\u3040-\u9fff]+)(\s*)")
+WITHOUT_SPACES = re.compile(r"[\u3040-\u9fff]")
 EDGES = re.compile(r"^(\W*)(.*?)(\W*)$", re.DOTALL)
 Edit = Literal["swap", "delete", "insert"]
 EDITS: tuple[Edit, ...] = ("swap", "delete", "insert")
@@ -48,7 +49,7 @@ class RandomEdit:
     name = "random edit"
 
     def __post_init__(self) -> None:
-        _check_share(self.share)
+        check_share(self.share)
 
     def rewrite(self, texts: Sequence[str], draw: random.Random) -> list[str]:
         """Each text with its words edited; a text of one word stays."""
@@ -59,7 +60,7 @@ class RandomEdit:
         if len(words) < 2:
             return text
         edit = draw.choice(self.edits)
-        for _ in range(_count(self.share, len(words))):
+        for _ in range(count_of(self.share, len(words))):
             at = draw.randrange(len(words))
             if edit == "swap":
                 other = draw.randrange(len(words))
@@ -81,7 +82,7 @@ class Synonyms:
     name = "synonyms"
 
     def __post_init__(self) -> None:
-        _check_share(self.share)
+        check_share(self.share)
 
     def rewrite(self, texts: Sequence[str], draw: random.Random) -> list[str]:
         """Each text with synonyms; a text without a known word stays."""
@@ -90,7 +91,7 @@ class Synonyms:
     def _replaced(self, text: str, draw: random.Random) -> str:
         words, spaces = split_words(text)
         known = [at for at, word in enumerate(words) if _bare(word) in self.table]
-        for at in draw.sample(known, min(len(known), _count(self.share, len(words)))):
+        for at in draw.sample(known, min(len(known), count_of(self.share, len(words)))):
             words[at] = _put(words[at], draw.choice(self.table[_bare(words[at])]))
         return join_words(words, spaces)
 
@@ -138,8 +139,13 @@ def split_words(text: str) -> tuple[list[str], list[str]]:
 
 
 def join_words(words: Sequence[str], spaces: Sequence[str]) -> str:
-    """The text that `split_words` took apart, without white space at its ends."""
-    return "".join(word + space for word, space in zip(words, spaces, strict=True)).strip()
+    """The text that `split_words` took apart, without white space at its ends; words that need a space between them get
+    one where they were moved."""
+    text = ""
+    for at, word in enumerate(words):
+        apart = at and not spaces[at - 1] and not WITHOUT_SPACES.match(words[at - 1]) and not WITHOUT_SPACES.match(word)
+        text += (" " if apart else "") + word + spaces[at]
+    return text.strip()
 
 
 def _synonyms_of(path: Path, number: int, line: str) -> tuple[str, tuple[str, ...]]:
@@ -162,10 +168,12 @@ def _put(word: str, other: str) -> str:
     return before + (other[:1].upper() + other[1:] if inner[:1].isupper() else other) + behind
 
 
-def _count(share: float, words: int) -> int:
+def count_of(share: float, words: int) -> int:
+    """How many of so many words a share is: at least one."""
     return max(1, round(share * words))
 
 
-def _check_share(share: float) -> None:
+def check_share(share: float) -> None:
+    """Raises `UserError` for a share that is none."""
     if not 0 < share < 1:
         raise UserError(f"The share of words to change must be between 0 and 1, not {share}.")

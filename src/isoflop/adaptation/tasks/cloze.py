@@ -24,8 +24,9 @@ from isoflop.adaptation.pretrained import Pretrained, Tokenized, cut_notes
 from isoflop.adaptation.recipe import Recipe
 from isoflop.adaptation.saved import TASK, check_filled, damaged, load_body, save_adapted
 from isoflop.adaptation.split import TRAIN, Split
+from isoflop.adaptation.table import read_labelled
 from isoflop.adaptation.task import Files, Floor, Measured, Predictor
-from isoflop.adaptation.tasks.classify import Classify
+from isoflop.adaptation.tasks.classify import Classify, check_labels
 from isoflop.errors import UserError
 from isoflop.evaluation.classification import classification_scores
 from isoflop.models.storage import read_info
@@ -33,7 +34,7 @@ from isoflop.models.storage import read_info
 
 @dataclass(frozen=True)
 class Cloze:
-    """A table with a column of texts and one of labels, a template with `{text}` and `{label}`, and labels' words."""
+    """A table with columns of texts and labels, a template with `{text}` and `{label}`, and the words of the labels."""
 
     template: str = "{text} It was {label}."
     verbalizer: str | None = None
@@ -55,6 +56,13 @@ class Cloze:
         """What the engine trains."""
         words = verbalizer_of(self.verbalizer, split.labels)
         return ClozeTrial(pretrained, split, recipe, (template_of(self.template), words))
+
+    def examine(self, predictor: Any, table: Path) -> Measured:
+        """Labels and their probabilities, and how right they are, on another table."""
+        part = read_labelled(table, text=self.text, label=self.label)
+        check_labels(part, predictor.labels, None)
+        found = _probabilities(predictor.model, predictor.questions.tokens(part.texts))
+        return _measured(found, part.labels, predictor.labels)
 
     @staticmethod
     def load(folder: Path, record: Mapping[str, Any]) -> Predictor:
@@ -118,13 +126,7 @@ class ClozeTrial:
         """Labels and their probabilities, and how right they are."""
         del is_last
         found = _probabilities(self.model, self.tokens[part])
-        told = guesses(found, self.split.labels)
-        rows = [
-            (label, guess.label, f"{guess.probability:.6f}")
-            for label, guess in zip(self.split.parts[part].labels, told, strict=True)
-        ]
-        scores = classification_scores(found, self.split.answers(part), labels=self.split.labels)
-        return Measured(scores, ("label", "predicted", "probability"), rows)
+        return _measured(found, self.split.parts[part].labels, self.split.labels)
 
     def floor(self) -> Floor | None:
         """Counted words."""
@@ -133,6 +135,13 @@ class ClozeTrial:
     def save(self, folder: Path) -> None:
         """Write the model, whose head is its own."""
         save_adapted(folder, self.model.body, {}, info=self.pretrained.info, record={"task": "cloze", **self.facts})
+
+
+def _measured(found: NDArray[np.float64], answers: Sequence[str], labels: tuple[str, ...]) -> Measured:
+    told = guesses(found, labels)
+    rows = [(label, one.label, f"{one.probability:.6f}") for label, one in zip(answers, told, strict=True)]
+    numbers = [labels.index(label) for label in answers]
+    return Measured(classification_scores(found, numbers, labels=labels), ("label", "predicted", "probability"), rows)
 
 
 def _probabilities(model: ClozeModel, texts: Tokenized) -> NDArray[np.float64]:
