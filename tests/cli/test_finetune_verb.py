@@ -78,7 +78,7 @@ def test_one_command_fine_tunes_and_another_uses_it(isoflop: Isoflop, model: Pat
             "choose --text from 'text', 'label'",
         ),
         (("finetune", "{model}", "{table}", "--test", "{table}", "--task", "qa"), "--task is 'qa'"),
-        (("finetune", "{model}", "{table}", "--test", "{table}", "--rank", "4"), "add --method lora"),
+        (("finetune", "{model}", "{table}", "--test", "{table}", "--rank", "4"), "are for lora and dora"),
         (("predict-text", "{model}", "a text"), "name a folder that isoflop finetune made"),
         (("predict-text", "{model}", "a text", "--file", "x"), "not both"),
     ],

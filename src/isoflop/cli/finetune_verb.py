@@ -26,7 +26,9 @@ def register(app: typer.Typer) -> None:
 
 def finetune(
     model: Path = typer.Argument(..., help="A trained model of isoflop, or a local Hugging Face checkpoint."),
-    data: Path = typer.Argument(..., help="The table to train on: CSV, TSV, JSONL (also gzipped) or Parquet."),
+    data: Path = typer.Argument(
+        ..., help="What to train on: CSV, TSV, JSONL (also .gz), Parquet, CoNLL, datasets:NAME."
+    ),
     dev: Path = typer.Option(None, "--dev", help="A table to measure on after every epoch."),
     test: Path = typer.Option(None, "--test", help="A table to measure on at the end."),
     task: str = typer.Option("classify", "--task", help="What is learnt: classify (one label for each text)."),
@@ -72,14 +74,14 @@ def finetune(
     chosen = method_named(method, rank=rank, targets=layers, length=prompt_length)
     recipe = Recipe(method=chosen, learning_rate=lr, batch=batch, epochs=epochs, **wanted)
     settings = option if long is None else [*option, f"long={long}"]
-    asked = task_named(task, _settings(settings, text, label))
-    split = asked.read(Files(data, dev, test))
+    asked = task_named(task, task_settings(settings, text, label))
+    split = asked.read(Files.of(data, dev, test))
     _say_what_was_read(split)
     result = _run(model, split, out, {"recipe": recipe, "machine": Machine(threads or _cores(), device)})
     _say_what_came_out(result, out)
 
 
-def _settings(options: list[str], text: str | None, label: str | None) -> dict[str, Any]:
+def task_settings(options: list[str], text: str | None, label: str | None) -> dict[str, Any]:
     """The task's settings by name; `--text` and `--label` are short for two of them."""
     found: dict[str, Any] = {name: value for name, value in (("text", text), ("label", label)) if value is not None}
     for one in options:

@@ -100,8 +100,8 @@ def _say_what_came_out(result: Prompted, split: Split, how: Prompt, out: Path) -
             "* saved as predictions. ECE is the calibration error, nats the loss per label.",
         )
     )
-    for name in (*(f"predictions-{part}.csv" for part in result.scores), "metrics.json", "prompt.json"):
-        print(f"  {out / name}")
+    for file in (*(f"predictions-{part}.csv" for part in result.scores), "metrics.json", "prompt.json"):
+        print(f"  {out / file}")
 
 
 def _figures(scores: Any) -> tuple[str, ...]:

@@ -6,7 +6,6 @@ B sequences, T tokens, V vocabulary.
 from __future__ import annotations
 
 import copy
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +15,10 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from isoflop.adaptation.pretrained import LEAST_SHARE, fitting_tokenizer
 from isoflop.errors import UserError
-from isoflop.models import Batch, Decoder, from_hugging_face, load_model
+from isoflop.evaluation.language_model import StockModel, read_language_model
+from isoflop.models import Batch, Decoder
 from isoflop.models.cache import Cache
-from isoflop.models.hugging_face_stock import StockDecoder, gguf_files, load_stock_decoder
 
 TOKENS_AT_ONCE = 1024
 """Tokens of a batch: enough for fast matrix products, and the logits of a large vocabulary still fit."""
@@ -47,7 +45,7 @@ class Continuation:
 class CausalModel:
     """A decoder with its tokenizer, which puts no marks behind a text, its longest sequence, and notes for the user."""
 
-    decoder: Decoder | StockDecoder
+    decoder: Decoder | StockModel
     tokenizer: Tokenizer
     context: int
     notes: tuple[str, ...] = ()
@@ -87,8 +85,9 @@ class CausalModel:
             return 0, None
         beginning_1T = torch.tensor([rows[0][:start]])
         with self._precision():
-            if isinstance(self.decoder, StockDecoder):
-                return start, self.decoder.remember(beginning_1T)
+            if isinstance(self.decoder, StockModel):
+                stock: Any = self.decoder.stock
+                return start, stock(beginning_1T, use_cache=True, logits_to_keep=1).past_key_values
             cache = Cache(len(self.decoder.blocks))
             self.decoder.features(Batch(beginning_1T, beginning_1T), cache)
             return start, cache
@@ -101,11 +100,14 @@ class CausalModel:
         inputs_BT = torch.zeros(len(rows), max(map(len, rows)), dtype=torch.int64)
         for number, row in enumerate(rows):
             inputs_BT[number, : len(row)] = torch.tensor(row)
+        cache = copy.deepcopy(remembered)
         with self._precision():
-            if isinstance(self.decoder, StockDecoder):
-                logits = self.decoder.logits(inputs_BT, last=last, remembered=remembered)
+            if isinstance(self.decoder, StockModel):
+                if cache is not None:
+                    cache.batch_repeat_interleave(len(rows))
+                stock: Any = self.decoder.stock
+                logits = stock(inputs_BT, past_key_values=cache, logits_to_keep=last).logits
             else:
-                cache = copy.deepcopy(remembered)
                 if cache is not None:
                     cache.select(torch.zeros(len(rows), dtype=torch.int64))
                 logits = self.decoder.head(self.decoder.features(Batch(inputs_BT, inputs_BT), cache)[:, -last:])
@@ -118,58 +120,21 @@ class CausalModel:
 def read_causal(path: Path, *, dtype: torch.dtype = torch.float32) -> CausalModel:
     """The causal model of a folder of isoflop's, a Hugging Face checkpoint, or a GGUF file or its folder.
 
-    A checkpoint of a class that the project has no shape for is computed by transformers. Raises `UserError` where
-    there is no causal model, or no tokenizer that fits it.
+    Raises `UserError` where there is none, or no tokenizer that fits it and leaves a text open at its end.
     """
-    if not path.exists():
-        raise UserError(
-            f"There is no {path}: name a trained model of isoflop, a Hugging Face checkpoint or a GGUF file."
-        )
-    ours = path / "model" if (path / "model" / "model.json").exists() else path
-    if path.suffix == ".gguf" or (gguf_files(path) and not (path / "config.json").exists()):
-        return _stock(path, dtype)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        try:
-            model, info = load_model(ours) if (ours / "model.json").exists() else from_hugging_face(path)
-        except UserError as error:
-            if (ours / "model.json").exists() or not (path / "config.json").exists():
-                raise
-            return _stock(path, dtype, why=str(error))
-    if not isinstance(model, Decoder):
+    found = read_language_model(path)
+    if not isinstance(found.module, (Decoder, StockModel)):
         raise UserError(f"{path} is no decoder: a prompt is continued by a causal model.")
-    if info.tokenizer is None or not info.tokenizer.exists():
-        raise UserError(f"{path} has no tokenizer.json, and a text can't be read without the model's own tokenizer.")
-    notes = tuple(str(one.message) for one in caught)
-    return CausalModel(model.eval(), _without_end(fitting_tokenizer(info)), info.shape.context, notes, dtype)
-
-
-def _stock(path: Path, dtype: torch.dtype, why: str = "") -> CausalModel:
-    try:
-        decoder = load_stock_decoder(path)
-    except UserError as error:
-        raise UserError(f"{why} {error}".strip()) from error
-    size = decoder.tokenizer.get_vocab_size()
-    if not LEAST_SHARE * decoder.vocab <= size <= decoder.vocab:
-        raise UserError(f"{path} has a tokenizer of {size:,} tokens and the model {decoder.vocab:,}: it is another's.")
-    note = f"{path.name} is computed by transformers ({type(decoder.model).__name__})."
-    return CausalModel(decoder, _without_end(decoder.tokenizer), decoder.context, (note,), dtype)
+    marks = found.tokenizer.encode("a").special_tokens_mask
+    if marks and marks[-1]:
+        raise UserError(f"The tokenizer of {path} puts a mark behind each text, so no prompt can be continued.")
+    return CausalModel(found.module, found.tokenizer, found.context, found.notes, dtype)
 
 
 def common_start(rows: Sequence[Sequence[int]]) -> int:
     """How many tokens all rows begin with."""
     least, most = min(map(tuple, rows)), max(map(tuple, rows))
     return next((at for at, pair in enumerate(zip(least, most, strict=False)) if pair[0] != pair[1]), len(least))
-
-
-def _without_end(tokenizer: Tokenizer) -> Tokenizer:
-    """The tokenizer, which must not close a text that is to be continued. Raises `UserError` where it does so."""
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    marks = tokenizer.encode("a").special_tokens_mask
-    if marks and marks[-1]:
-        raise UserError("The model's tokenizer puts a mark behind each text, so no prompt can be continued.")
-    return tokenizer
 
 
 def _batches(rows: Sequence[Tokens]) -> list[list[Tokens]]:

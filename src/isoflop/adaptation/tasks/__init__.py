@@ -11,7 +11,11 @@ from isoflop.errors import UserError
 
 TASKS: dict[str, tuple[str, str]] = {
     "classify": ("isoflop.adaptation.tasks.classify", "Classify"),
+    "cloze": ("isoflop.adaptation.tasks.cloze", "Cloze"),
     "embed": ("isoflop.adaptation.tasks.embed", "Embed"),
+    "multilabel": ("isoflop.adaptation.tasks.multilabel", "MultiLabel"),
+    "pairs": ("isoflop.adaptation.tasks.pairs", "Pairs"),
+    "tokens": ("isoflop.adaptation.tasks.tokens", "Tokens"),
 }
 """Name -> module and class."""
 

@@ -117,13 +117,13 @@ def row_of(cell: Cell, folder: Path, *, judged: str) -> dict[str, Any] | None:
     result = read_result(folder)
     row: dict[str, Any] = dict.fromkeys(COLUMNS)
     for part, scores in result.scores.items():
-        row |= {f"{part}_accuracy": scores.accuracy, f"{part}_nats": scores.nats}
-    floor = None if result.floor is None else 1 - result.floor.scores[judged].accuracy
+        row |= {f"{part}_accuracy": scores.figures["accuracy"], f"{part}_nats": scores.nats}
+    floor = None if result.floor is None else 1 - result.floor.scores[judged].figures["accuracy"]
     return (
         row
         | _of_the_run(cell, run)
         | {
-            "error": 1 - result.scores[judged].accuracy,
+            "error": 1 - result.scores[judged].figures["accuracy"],
             "loss": result.scores[judged].nats,
             "floor_error": floor,
         }
