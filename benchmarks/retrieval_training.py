@@ -33,7 +33,7 @@ from isoflop.adaptation.retrieval import (
     read_queries,
     read_texts,
 )
-from isoflop.adaptation.table import read_rows
+from isoflop.adaptation.rows import read_rows
 from isoflop.evaluation.intervals import paired_test
 
 MEASURED_LENGTH = 256

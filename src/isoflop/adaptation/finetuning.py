@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 
@@ -27,7 +27,7 @@ from isoflop.errors import UserError
 from isoflop.evaluation.scores import TaskScores
 from isoflop.executors import alone
 from isoflop.files import write_json, write_text
-from isoflop.models import Batch, Model
+from isoflop.models import Batch
 from isoflop.runs import write_run
 from isoflop.training import Choice, RunSchedule, choose, set_precision, train_steps
 from isoflop.training.checkpoint import load_checkpoint, save_checkpoint
@@ -143,7 +143,7 @@ class _Finetuning:
         self.pretrained = read_pretrained(folder, stacks=split.task.stacks)
         self.trial: Trial = split.task.trial(self.pretrained, split, recipe)
         model = self.trial.model
-        recipe.method.prepare(cast(Model, model.body), seed=recipe.seed)
+        recipe.method.prepare(model.body, seed=recipe.seed)
         for weight in model.unread():
             weight.requires_grad_(False)
         self.per_epoch = self.trial.batches.per_epoch

@@ -73,7 +73,6 @@ def test_every_way_trains_saves_loads_and_predicts_the_same(
         ("hierarchical", "prefix"),
         ("hierarchical", "prompt"),
         ("window", "lora"),
-        ("window", "prefix"),
     ],
 )
 def test_ways_go_with_methods(encoder: Path, long_files: Files, tmp_path: Path, way: str, method: str) -> None:

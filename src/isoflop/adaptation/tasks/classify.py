@@ -82,7 +82,7 @@ class Classify:
         part = read_labelled(table, text=self.text, label=self.label)
         labels = predictor.labels
         check_labels(part, labels, None)
-        found = probabilities(predictor.model, tokenize(predictor.tokenizer, part.texts, longest=predictor.longest))
+        found = probabilities(predictor.model, predictor.reading.tokens(predictor.tokenizer, part.texts))
         return _measured(found, part.labels, labels)
 
     @staticmethod

@@ -81,9 +81,9 @@ class Embed:
         assert isinstance(body, Model)
         return Embedder(body, tokenizer, pooling, longest)
 
-    def examine(self, predictor: Embedder, path: Path) -> Measured:
+    def examine(self, predictor: Any, table: Path) -> Measured:
         """How a saved model's vectors rank the documents of a table. Raises `UserError` as `read` does."""
-        one = _Collection(_by_query(self._part(path)))
+        one = _Collection(_by_query(self._part(table)))
         return _measured(predictor.vectors([*one.queries, *one.documents])[0], one, self.temperature)
 
     def _part(self, path: Path) -> LabelledTexts:
