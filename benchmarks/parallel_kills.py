@@ -2,26 +2,30 @@
 
     python benchmarks/parallel_kills.py [--kills 50] [--seed 0]
 
-Trains a small plan on two processes twice: once left alone, once with a random process killed (SIGKILL) at random
-moments, some of them while a checkpoint is being written. Prints, for each kill, the last complete checkpoint before it
-and the step from which the processes went on, and at the end whether both runs have the same curve, loss and weights.
+Trains a small plan on two processes: once left alone, then again and again with a random process killed (SIGKILL),
+each time after the first step of a sitting: half of the kills at a random moment of the steps, half while a checkpoint
+is being written. Prints, for each kill, the last complete checkpoint before it and the step from which the processes
+went on, and after each run whether it has the curve, loss and weights of the one that was left alone.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import random
-import re
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from itertools import pairwise
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[1]
+STEPS_SECONDS, WRITE_SECONDS = 1.0, 0.03
+"""A kill comes so much after the first step, and where it is to hit a write so much after the next begins, at most."""
 PLAN = """
 schema = 1
 [shape]
@@ -69,14 +73,17 @@ def main() -> int:
         environment = {**os.environ, "PYTHONPATH": str(PROJECT / "src"), "XDG_CACHE_HOME": str(root / "cache")}
         left_alone = train(plan, root / "alone", environment)
         left_alone.communicate()
-        kills = wrong = runs = 0
+        kills, writing, wrong, runs = 0, 0, 0, 0
         while kills < settings.kills:
             runs += 1
             out = root / f"killed-{runs}"
-            made, lost = killed_run(plan, out, environment, kills=settings.kills - kills, draw=draw)
-            kills += made
-            wrong += lost + (not same(root / "alone", out))
-        print(f"{kills} kills in {runs} runs of {settings.steps} steps: {wrong} runs or steps wrong")
+            found = killed_run(plan, out, environment, kills=settings.kills - kills, draw=draw)
+            kills, writing = kills + len(found), writing + sum(one.writing for one in found)
+            wrong += sum(one.lost for one in found) + (not same(root / "alone", out))
+        print(
+            f"{kills} kills in {runs} runs of {settings.steps} steps, {writing} of them while a checkpoint was being "
+            f"written: {wrong} runs or steps wrong"
+        )
         return int(wrong > 0)
 
 
@@ -88,34 +95,65 @@ def train(plan: Path, out: Path, environment: dict[str, str]) -> subprocess.Pope
     )
 
 
-def killed_run(
-    plan: Path, out: Path, environment: dict[str, str], *, kills: int, draw: random.Random
-) -> tuple[int, int]:
-    """Train with at most so many kills; returns their number, and how many checkpoints nobody went on from."""
-    running = train(plan, out, environment)
-    before: list[int] = []
-    killed_at = 0.0
-    while len(before) < kills and running.poll() is None:
-        wait_for_workers(running, 2)
-        if draw.random() < 0.8:  # in the training itself; else anywhere, most likely while it starts
-            wait_for_training(running, out, since=killed_at)
-        time.sleep(draw.uniform(0.0, 4.0))
-        workers = workers_of(running)
+@dataclass(frozen=True)
+class Kill:
+    """One kill: whether it hit a write, the newest complete checkpoint before it, where the next sitting began."""
+
+    writing: bool
+    kept: int
+    begun: int
+
+    @property
+    def lost(self) -> bool:
+        return self.begun < self.kept
+
+
+def killed_run(plan: Path, out: Path, environment: dict[str, str], *, kills: int, draw: random.Random) -> list[Kill]:
+    """Train with at most so many kills."""
+    running, found = train(plan, out, environment), list[Kill]()
+    begun = first_step(running, out, since=0.0)
+    while begun is not None and len(found) < kills:
+        time.sleep(draw.uniform(0.0, STEPS_SECONDS))
+        if draw.random() < 0.5:
+            wait_for_write(running, out)
+            time.sleep(draw.uniform(0.0, WRITE_SECONDS))
+        workers, kept = workers_of(running), newest(out)
         if not workers or (out / "run.json").exists():
-            continue
-        writing = any(path.stat().st_mtime > killed_at for path in (out / "checkpoints").glob(".step-*"))
-        before.append(newest(out))
-        os.kill(draw.choice(workers), signal.SIGKILL)
+            break
         killed_at = time.time()
-        print(f"kill {len(before)}: newest complete checkpoint step-{before[-1]}" + ", writing" * writing, flush=True)
+        os.kill(draw.choice(workers), signal.SIGKILL)
+        writing = is_writing(out)
         while set(workers) & set(workers_of(running)):
             time.sleep(0.05)
-    printed, _ = running.communicate()
-    begun = [int(step.replace(",", "")) for step in re.findall(r"going on at step ([\d,]+)", printed)]
-    print(f"{len(before)} kills; sittings went on at steps {begun}; exit code {running.returncode}")
-    reached = sorted(set(before) - {0})
-    backwards = sum(later < earlier for kept in (before, begun) for earlier, later in pairwise(kept))
-    return len(before), backwards + sum(not any(start >= step for start in begun) for step in reached)
+        begun = first_step(running, out, since=killed_at)
+        if begun is not None:  # else the kill came after the end of the training
+            found.append(Kill(writing, kept, begun))
+            print(f"kill {len(found)}: {found[-1]}", flush=True)
+    running.communicate()
+    print(f"{len(found)} kills; exit code {running.returncode}")
+    return found
+
+
+def first_step(launcher: subprocess.Popen[str], out: Path, *, since: float) -> int | None:
+    """Wait until the processes started after `since` take steps; the step at which they began, None at the end."""
+    beat = out / "beats" / "beat-0.json"
+    while launcher.poll() is None:
+        if beat.exists() and beat.stat().st_mtime > since:
+            with suppress(ValueError, FileNotFoundError):  # being written
+                return int(json.loads(beat.read_text())["step"])
+        time.sleep(0.005)
+    return None
+
+
+def is_writing(out: Path) -> bool:
+    """Whether there is half a checkpoint."""
+    return any(not path.name.endswith(".old") for path in (out / "checkpoints").glob(".step-*"))
+
+
+def wait_for_write(launcher: subprocess.Popen[str], out: Path) -> None:
+    """Until a checkpoint is begun."""
+    while launcher.poll() is None and not is_writing(out):
+        time.sleep(0.001)
 
 
 def newest(out: Path) -> int:
@@ -124,24 +162,10 @@ def newest(out: Path) -> int:
 
 
 def workers_of(launcher: subprocess.Popen[str]) -> list[int]:
-    """The processes that torch's launcher started."""
+    """The processes that divide the work."""
     found = subprocess.run(["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True, check=True).stdout
     rows = [line.split(None, 2) for line in found.splitlines()[1:]]
-    agents = {int(pid) for pid, parent, _ in rows if int(parent) == launcher.pid}
-    return [int(pid) for pid, parent, args in rows if int(parent) in agents and " -m isoflop " in f" {args} "]
-
-
-def wait_for_workers(launcher: subprocess.Popen[str], count: int) -> None:
-    """Until so many are there, or the launcher has ended."""
-    while launcher.poll() is None and len(workers_of(launcher)) < count:
-        time.sleep(0.05)
-
-
-def wait_for_training(launcher: subprocess.Popen[str], out: Path, *, since: float) -> None:
-    """Until the processes started after `since` train: at first they write the plan down again."""
-    plan = out / "plan.json"
-    while launcher.poll() is None and not (plan.exists() and plan.stat().st_mtime > since):
-        time.sleep(0.05)
+    return [int(pid) for pid, parent, args in rows if int(parent) == launcher.pid and " -m isoflop " in f" {args} "]
 
 
 def same(one: Path, other: Path) -> bool:

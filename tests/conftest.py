@@ -6,10 +6,13 @@ import os
 import random
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from object_store import S3
+from small_disk import SmallDisk
 
 BESIDE_THE_PROJECT = Path(__file__).resolve().parents[2] / "shared" / "data"
 SOURCE = Path(__file__).resolve().parents[1] / "src"
@@ -46,6 +49,32 @@ def data_dir() -> Path:
     if not (folder / "runs").is_dir():
         pytest.skip(f"no public data at {folder}: set ISOFLOP_DATA to the folder that holds runs/ and text/")
     return folder
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Callable[[str], SmallDisk]]:
+    """Makes a disk of a size ("512k"), which is really full when it is full; skips where that is not permitted."""
+    folder = tmp_path / "disk"
+    yield lambda size: SmallDisk(folder, size)
+    subprocess.run(["umount", str(folder)], capture_output=True, check=False)
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[S3]:
+    """An S3 server of its own, which this process and those that it starts are told of."""
+    pytest.importorskip("s3fs")
+    server = pytest.importorskip("moto.server").ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    store = S3("http://{}:{}".format(*server.get_host_and_port()))
+    before = dict(os.environ)
+    os.environ.update(store.environment)
+    import s3fs
+
+    s3fs.S3FileSystem(skip_instance_cache=True).mkdir("bucket")
+    yield store
+    os.environ.clear()
+    os.environ.update(before)
+    server.stop()
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from isoflop.data.batches import shifted
-from isoflop.evaluation import batch_loss, validation_loss
+from isoflop.evaluation import ValidationLoss, batch_loss, validation_loss
 from isoflop.evaluation import loss as loss_module
 from isoflop.models import IGNORED, Batch
 
@@ -147,6 +147,25 @@ def test_each_sequence_counts_by_its_predicted_tokens(kind: type[nn.Module]) -> 
     found = validation_loss(model, batch)
     assert found.nats == pytest.approx(statistics.fmean(means), rel=1e-6)
     assert found.standard_error == pytest.approx(statistics.stdev(means) / math.sqrt(5), rel=1e-5)
+
+
+def test_the_mean_is_over_tokens_and_its_error_over_sequences() -> None:
+    """Sequences that predict more count more; the error is that found from the spread of many samples."""
+    model, batch = Table().eval(), shifted(windows(6))
+    batch = batch._replace(targets=batch.targets.clone())
+    batch.targets[0, 2:] = IGNORED
+    nats_BT = F.cross_entropy(model(batch).transpose(1, 2), batch.targets, reduction="none").detach()
+    predicted_BT = batch.targets != IGNORED
+    found = ValidationLoss.of(nats_BT.sum(dim=1), predicted_BT.sum(dim=1))
+    assert found.nats == pytest.approx(nats_BT[predicted_BT].mean().item(), rel=1e-6)
+    assert validation_loss(model, batch).nats == pytest.approx(found.nats, rel=1e-6)
+    draw = torch.Generator().manual_seed(0)
+    samples = []
+    for _ in range(400):
+        count_B = torch.randint(1, 9, (50,), generator=draw)
+        samples.append(ValidationLoss.of(count_B * (2 + torch.randn(50, generator=draw)), count_B))
+    spread = statistics.stdev(sample.nats for sample in samples)
+    assert statistics.fmean(sample.standard_error for sample in samples) == pytest.approx(spread, rel=0.1)
 
 
 def test_the_order_of_a_pair_is_one_more_term() -> None:

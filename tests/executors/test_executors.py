@@ -56,7 +56,7 @@ class RayCluster:
     """A head and further nodes, each its own `ray start` with its own raylet, on this machine."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.address = folder, ""
+        self.folder, self.address, self.from_elsewhere = folder, "", "ray://127.0.0.1:6397"
         self.environment = {**os.environ, "PYTHONPATH": f"{SOURCE}{os.pathsep}{TESTS}"}
 
     def start(self, *arguments: str) -> list[int]:
@@ -97,7 +97,12 @@ def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayCluster
     cluster = RayCluster(tmp_path_factory.mktemp("ray"))
     cluster.address = "127.0.0.1:6399"
     cluster.start(
-        "--head", "--port=6399", "--node-ip-address=127.0.0.1", "--include-dashboard=false", "--disable-usage-stats"
+        "--head",
+        "--port=6399",
+        "--node-ip-address=127.0.0.1",
+        "--ray-client-server-port=6397",
+        "--include-dashboard=false",
+        "--disable-usage-stats",
     )
     yield cluster
     subprocess.run([str(RAY), "stop", "--force"], env=cluster.environment, capture_output=True, check=False)
@@ -186,6 +191,14 @@ def test_a_local_worker_that_dies_is_told(tmp_path: Path) -> None:
 def test_ray_starts_a_task_again_whose_process_died(ray_cluster: RayCluster, tmp_path: Path) -> None:
     run(lambda: RayExecutor(ray_cluster.address), stub_tasks.tasks(2, tmp_path / "runs", call="dies_once"))
     assert stub_tasks.records(tmp_path / "runs") == ["t0", "t1"]
+
+
+def test_a_cluster_is_reached_from_elsewhere(ray_cluster: RayCluster, tmp_path: Path) -> None:
+    """Through Ray's client: this process is no node of the cluster, and only what tasks leave on storage comes back."""
+    tasks = stub_tasks.tasks(2, tmp_path / "runs", call="dies_once")
+    events = run(lambda: RayExecutor(ray_cluster.from_elsewhere), tasks)
+    assert stub_tasks.records(tmp_path / "runs") == ["t0", "t1"]
+    assert sum(event.message is None for event in events) == 2
 
 
 def test_a_ray_node_that_is_killed_costs_no_record(ray_cluster: RayCluster, tmp_path: Path) -> None:

@@ -101,7 +101,8 @@ COMPILED = (
 
 @dataclass(frozen=True)
 class Outcome:
-    """What five steps of training came to; the last loss was measured afterwards, without learning."""
+    """What five steps of training came to; the last losses were measured afterwards, without learning: of a batch,
+    and of each of its sequences."""
 
     losses: list[float]
     norms: list[float]
@@ -193,6 +194,13 @@ def alone(layout: Layout) -> Outcome:
         return torch.nn.utils.clip_grad_norm_(model.parameters(), most).item()
 
     done = list(train(model, rules, shape=layout.shape, gradients=gradients, clip=clip))
-    after = loss(RandomBatches(layout.shape).at(STEPS)).item()
+    batch = RandomBatches(layout.shape).at(STEPS)
+    nats_BT = F.cross_entropy(model(batch).transpose(1, 2), batch.targets, reduction="none").detach()
+    after = [loss(batch).item(), *per_token(nats_BT.sum(dim=1), batch)]
     weights = {name: p.detach() for name, p in model.named_parameters()}
-    return Outcome([*(a for a, _ in done), after], [b for _, b in done], weights)
+    return Outcome([*(a for a, _ in done), *after], [b for _, b in done], weights)
+
+
+def per_token(nats_B: Tensor, batch: Batch) -> list[float]:
+    """Each sequence's mean over its predicted tokens."""
+    return (nats_B / (batch.targets != IGNORED).sum(dim=1)).tolist()

@@ -9,7 +9,7 @@ import os
 import pickle
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from isoflop.parallel import Checkpoints, Mesh
 from isoflop.parallel.manifest import MANIFEST, BoxWriter, read_manifest
 from parallel.layouts import Layout, a_model
 from parallel.resuming import start, train_on
+from small_disk import SmallDisk
 
 pytestmark = pytest.mark.usefixtures("world_of_one")
 ONE = Layout("one process", Mesh())
@@ -133,6 +134,38 @@ def test_a_full_disk_is_said_and_leaves_the_last_checkpoint(
     assert training.load() == 1
 
 
+def saved(training: Training, step: int) -> str | None:
+    """What a save ended with: nothing where it went well."""
+    try:
+        training.save(step)
+    except UserError as error:
+        return str(error)
+    return None
+
+
+def test_a_disk_that_is_really_full_costs_no_checkpoint(
+    world_of_one: None, small_disk: Callable[[str], SmallDisk]
+) -> None:
+    """At whatever byte it ends: of the first file, of the manifest, of the names."""
+    disk = small_disk("2m")
+    training = Training(disk.folder / "checkpoints")
+    training.save(1)
+    size = sum(path.stat().st_size for path in (training.folder / "step-1").iterdir())
+    said = 0
+    for room in range(0, 2 * size, max(4096, size // 6)):
+        disk.fill(leave=room)
+        found = saved(training, 2)
+        if found is not None:
+            said += 1
+            assert found.startswith("No space left")
+            assert [path.name for path in training.folder.iterdir()] == ["step-1"]
+            assert training.load() == 1
+        (disk.folder / "filled").unlink()
+    assert said >= 3
+    assert training.load() == 2
+    training.checkpoints._writer.shutdown()
+
+
 def test_half_a_save_is_never_seen_and_is_cleared_away(training: Training, monkeypatch: pytest.MonkeyPatch) -> None:
     training.save(1)
     go_on, reached = threading.Event(), threading.Event()
@@ -173,7 +206,7 @@ def test_a_checkpoint_that_holds_code_does_not_run_it(
     training.save(1)
     folder = training.folder / "step-1"
     assert not list(folder.glob(".metadata"))
-    manifest = read_manifest(folder)
+    manifest = read_manifest((folder / MANIFEST).read_bytes())
     harm = pickle.dumps(Harm())
     for name in manifest["files"]:
         size = (folder / name).stat().st_size

@@ -11,7 +11,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from isoflop.parallel import Parallelized, make_groups, parallelize, processes, weights_on_meta
-from parallel.layouts import BATCH, COMPILED, LAYOUTS, STEPS, Layout, Outcome, RandomBatches, a_model, train
+from parallel.layouts import BATCH, COMPILED, LAYOUTS, STEPS, Layout, Outcome, RandomBatches, a_model, per_token, train
 from parallel.resuming import RESUMING, SAVING, resume, save
 
 LONGEST_SECONDS = 100
@@ -27,8 +27,9 @@ def divided(layout: Layout) -> Outcome:
     first = dict(a_model(layout)[0].named_parameters())
     model.fill(lambda name, _size: first[name])
     done = list(train(model, rules, shape=layout.shape, gradients=model.gradients, clip=model.clip))
-    after = model.loss(RandomBatches(layout.shape).at(STEPS))
-    return Outcome([*(a for a, _ in done), after], [b for _, b in done], whole_weights(model))
+    batch = RandomBatches(layout.shape).at(STEPS)
+    after = [model.loss(batch), *per_token(model.sequence_losses(batch), batch)]
+    return Outcome([*(a for a, _ in done), *after], [b for _, b in done], whole_weights(model))
 
 
 def whole_weights(model: Parallelized) -> dict[str, Tensor]:

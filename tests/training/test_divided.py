@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,7 +23,10 @@ from isoflop.parallel import Mesh, Method
 from isoflop.planning.layout import Layout
 from isoflop.runs import read_curve, read_run
 from isoflop.training import Plan, layout_of, pretrain, read_plan
+from isoflop.training.divided import Divided
+from isoflop.training.interrupt import StopRequest
 from isoflop.training.pretraining import settle
+from isoflop.training.workers import Worker
 
 PLAN = """
 schema = 1
@@ -76,11 +80,10 @@ def curve(out: Path) -> list[tuple[int, float, float]]:
 
 
 def workers_of(launcher: subprocess.Popen[str]) -> list[int]:
-    """The processes that torch's launcher started."""
+    """The processes that divide the work."""
     found = subprocess.run(["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True, check=True).stdout
     rows = [line.split(None, 2) for line in found.splitlines()[1:]]
-    agents = {int(pid) for pid, parent, _ in rows if int(parent) == launcher.pid}
-    return [int(pid) for pid, parent, args in rows if int(parent) in agents and " -m isoflop " in f" {args} "]
+    return [int(pid) for pid, parent, args in rows if int(parent) == launcher.pid and " -m isoflop " in f" {args} "]
 
 
 def test_a_killed_process_is_started_again_and_changes_no_number(
@@ -106,6 +109,38 @@ def test_a_killed_process_is_started_again_and_changes_no_number(
     assert all(torch.equal(ended[0][name], ended[1][name]) for name in ended[0])
 
 
+def test_an_interrupt_is_one_sentence_and_the_same_command_goes_on(
+    plan: Path, whole: Path, tmp_path: Path, study_environment: dict[str, str], isoflop: Callable[..., Any]
+) -> None:
+    """Ctrl-C, which reaches everything in the foreground of a terminal."""
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "isoflop", "train", str(plan), "--out", str(out), "--nproc", "2"]
+    running = subprocess.Popen(command, env=study_environment, stderr=subprocess.PIPE, text=True, process_group=0)
+    deadline = time.monotonic() + 120
+    while not list((out / "checkpoints").glob("step-*")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.killpg(running.pid, signal.SIGINT)
+    _, error = running.communicate(timeout=120)
+    assert (running.returncode, error) == (130, "isoflop: interrupted; run the same command again to continue.\n")
+    assert not (out / "run.json").exists()
+    again = isoflop("train", plan, "--out", out, "--nproc", "2")
+    assert re.search(r"going on at step [1-9]", again.stdout + again.stderr), again.stdout + again.stderr
+    assert curve(out) == curve(whole)
+
+
+@pytest.mark.parametrize("kind", [Divided, Worker])
+def test_a_signal_while_processes_agree_is_not_lost(monkeypatch: pytest.MonkeyPatch, kind: Any) -> None:
+    """The others can't have heard of it: it counts when they agree the next time."""
+    stop = StopRequest()
+    monkeypatch.setattr("torch.distributed.all_reduce", lambda _flags: stop._hear())
+    one = SimpleNamespace(writes=False, meeting=True, stopping=False)
+    assert not kind.due(one, stop, 0.0)
+    assert not one.stopping
+    monkeypatch.setattr("torch.distributed.all_reduce", lambda _flags: None)
+    assert kind.due(one, stop, 0.0)
+    assert one.stopping
+
+
 def test_two_processes_come_to_the_loss_of_one(
     plan: Path, whole: Path, tmp_path: Path, isoflop: Callable[..., Any]
 ) -> None:
@@ -113,7 +148,8 @@ def test_two_processes_come_to_the_loss_of_one(
     assert isoflop("train", plan, "--out", one, "--threads", "1").returncode == 0
     for found, expected in zip(curve(whole)[:20], curve(one)[:20], strict=True):
         assert found == pytest.approx(expected, abs=1e-5)
-    assert read_run(whole).loss == pytest.approx(read_run(one).loss, abs=1e-4)
+    found, expected = read_run(whole), read_run(one)
+    assert (found.loss, found.loss_se) == pytest.approx((expected.loss, expected.loss_se), abs=1e-4)
 
 
 def test_a_mistake_is_one_sentence_before_anything_starts(

@@ -33,7 +33,27 @@ def read_rows(path: Path, *, has_header: bool = True) -> Places:
     called 1, 2, 3. Raises `UserError`, with the line, for what the form does not allow."""
     if is_dataset(path):
         return dataset_rows(path)
-    readers: Mapping[str, Callable[[Path], Places]] = {
+    readers = _readers(has_header)
+    reader = readers.get(_ending(path))
+    if not path.is_file():
+        raise UserError(f"There is no file {path}: check the path.")
+    if reader is None:
+        raise UserError(f"{path} has an ending that says no form known here: name it {', '.join(readers)}.")
+    return reader(path)
+
+
+def has_known_form(path: Path) -> bool:
+    """Whether `read_rows` knows the form that a file's name says."""
+    return is_dataset(path) or _ending(path) in _readers(True)
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a text file, gzipped or not, without their ends. Raises `UserError`, with the line, for no text."""
+    return [line.rstrip("\r\n") for line in _lines(path)]
+
+
+def _readers(has_header: bool) -> Mapping[str, Callable[[Path], Places]]:
+    return {
         ".csv": lambda path: _csv_rows(path, has_header),
         ".tsv": lambda path: _tsv_rows(path, has_header),
         ".jsonl": _json_rows,
@@ -43,13 +63,11 @@ def read_rows(path: Path, *, has_header: bool = True) -> Places:
         ".conll": _conll_rows,
         ".bio": _conll_rows,
     }
+
+
+def _ending(path: Path) -> str:
     suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz"]
-    reader = readers.get(suffixes[-1] if suffixes else "")
-    if not path.is_file():
-        raise UserError(f"There is no file {path}: check the path.")
-    if reader is None:
-        raise UserError(f"{path} has an ending that says no form known here: name it {', '.join(readers)}.")
-    return reader(path)
+    return suffixes[-1] if suffixes else ""
 
 
 def _lines(path: Path) -> Iterator[str]:

@@ -8,12 +8,12 @@ import sys
 import typer
 
 from isoflop.cli import verbs
+from isoflop.cli.launching import INTERRUPTED, speaks
 from isoflop.errors import MachineError, UserError
 from isoflop.version import __version__
 
 USER_MISTAKE = 2
 OUR_MISTAKE = 1
-INTERRUPTED = 130
 
 app = typer.Typer(
     name="isoflop",
@@ -44,7 +44,7 @@ def main() -> None:
         print(f"isoflop: {error}", file=sys.stderr)
         sys.exit(OUR_MISTAKE)
     except SystemExit as end:
-        if end.code == INTERRUPTED:  # typer has made this of the KeyboardInterrupt
+        if end.code == INTERRUPTED and speaks():  # typer has made this of the KeyboardInterrupt
             print("isoflop: interrupted; run the same command again to continue.", file=sys.stderr)
         raise
     except BrokenPipeError:

@@ -25,7 +25,10 @@ def register(app: typer.Typer) -> None:
 
 
 def finetune(
-    model: Path = typer.Argument(..., help="A trained model of isoflop, or a local Hugging Face checkpoint."),
+    model: Path = typer.Argument(
+        ...,
+        help="A trained model of isoflop, a local Hugging Face checkpoint, or a TOML file with a [shape], to begin.",
+    ),
     data: Path = typer.Argument(
         ..., help="What to train on: CSV, TSV, JSONL (also .gz), Parquet, CoNLL, datasets:NAME."
     ),
@@ -66,6 +69,7 @@ def finetune(
     Run the same command again to go on with an interrupted fine-tuning.
     """
     from isoflop.adaptation import Files, Machine, Recipe, method_named, task_named
+    from isoflop.adaptation.scratch import first_model, is_shape
 
     if threads is not None and threads < 1:
         raise UserError(f"--threads must be at least 1, not {threads}.")
@@ -77,6 +81,8 @@ def finetune(
     asked = task_named(task, task_settings(settings, text, label))
     split = asked.read(Files.of(data, dev, test))
     _say_what_was_read(split)
+    if is_shape(model):
+        model = first_model(model, split, out / "start", seed=seed)
     result = _run(model, split, out, {"recipe": recipe, "machine": Machine(threads or _cores(), device)})
     _say_what_came_out(result, out)
 

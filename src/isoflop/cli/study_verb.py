@@ -20,7 +20,7 @@ def register(app: typer.Typer) -> None:
 
 def study(
     file: Path = typer.Argument(None, help="A study file; without one, the default study."),
-    out: Path = typer.Option(Path("study"), "--out", help="The folder for everything that comes out."),
+    out: str = typer.Option("study", "--out", help="The folder for everything that comes out, or s3://BUCKET/FOLDER."),
     seed: int = typer.Option(None, "--seed", help="Seed of data order and first weights, instead of the file's."),
     dry_run: bool = typer.Option(False, "--dry-run", help="Print the ladder, its cost and its time; train nothing."),
     on: str = typer.Option("local", "--on", help="Where its runs train: local, slurm, ray, or ray://HOST:PORT."),
@@ -35,12 +35,15 @@ def study(
     if init is not None:
         _write_template(init)
         return
+    from isoflop.executors import is_url
     from isoflop.study.config import FINETUNE, StudyConfig, kind_of, read_config
 
     if file is not None and kind_of(file) == FINETUNE:
         from isoflop.cli.finetune_study_display import study_of_finetunings
 
-        study_of_finetunings(file, out, seed=seed, dry_run=dry_run, on=on)
+        if is_url(out):
+            raise UserError(f"A study of fine-tunings needs --out in a folder, not {out}.")
+        study_of_finetunings(file, Path(out), seed=seed, dry_run=dry_run, on=on)
         return
     config = StudyConfig() if file is None else read_config(file)
     if seed is not None:
@@ -51,17 +54,15 @@ def study(
         _run(config, out, on)
 
 
-def _run(config: StudyConfig, out: Path, on: str) -> None:
+def _run(config: StudyConfig, out: str, on: str) -> None:
     from isoflop.cli.study_display import StudyDisplay
     from isoflop.study import run_study
 
     with StudyDisplay() as display:
         verdict = run_study(config, out, listen=display.listen, on=on)
     print(verdict_sentence(verdict))
-    names = ("report.html", "verdict.json", "fit.json", "prediction.json", "plan.toml", "runs")
-    for name in names:
-        if (out / name).exists():
-            print(f"  {out / name}")
+    for name in ("report.html", "verdict.json", "fit.json", "prediction.json", "plan.toml", "runs"):
+        print(f"  {out.rstrip('/')}/{name}")
 
 
 def verdict_sentence(verdict: dict[str, Any]) -> str:

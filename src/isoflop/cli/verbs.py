@@ -24,6 +24,7 @@ VERBS: tuple[str, ...] = (
     "finetune_verb",
     "predict_text_verb",
     "prompt_verb",
+    "generate_verb",
     "evaluate_verb",
     "retrieve_verb",
     "report_verb",

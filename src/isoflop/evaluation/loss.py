@@ -19,10 +19,25 @@ SEQUENCES_AT_ONCE = 64
 
 @dataclass(frozen=True)
 class ValidationLoss:
-    """Mean loss in nats per token, with its standard error over sequences (a sequence's tokens are not independent)."""
+    """Mean loss in nats per predicted token, with its standard error over sequences (a sequence's tokens are not
+    independent)."""
 
     nats: float
     standard_error: float
+
+    @classmethod
+    def of(cls, nats_B: Tensor, count_B: Tensor) -> ValidationLoss:
+        """Of each sequence's nats and predicted tokens, summed over it; one that predicts nothing is left out.
+
+        The mean is r = Σn / Σc, and its standard error that of a ratio, √(Σ(n - r·c)² / (B - 1) / B) / mean(c)
+        (Cochran 1977, Sampling Techniques, chapter 6): that of a mean where all c are the same.
+        """
+        n_B, c_B = nats_B[count_B > 0].double(), count_B[count_B > 0].double()
+        ratio = n_B.sum() / c_B.sum()
+        if len(n_B) < 2:
+            return cls(ratio.item(), 0.0)
+        variance = (n_B - ratio * c_B).square().sum() / (len(n_B) - 1) / len(n_B)
+        return cls(ratio.item(), (variance.sqrt() / c_B.mean()).item())
 
 
 def batch_loss(model: nn.Module, batch: Batch) -> Tensor:
@@ -54,26 +69,21 @@ def loss_parts(model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor | None]:
 
 @torch.no_grad()
 def validation_loss(model: nn.Module, batch: Batch) -> ValidationLoss:
-    """Loss of `model` on `batch`, some sequences at a time; infinite or NaN where the model's outputs are.
-
-    Each sequence counts by its mean over predicted tokens; one in which nothing is predicted does not count.
-    """
+    """Loss of `model` on `batch`, some sequences at a time; infinite or NaN where the model's outputs are."""
     was_training = model.training
     model.eval()
     with precision_of(model, batch.inputs.device), _without_compiling():
-        per_sequence = torch.cat([_sequence_losses(model, part) for part in batch.split(SEQUENCES_AT_ONCE)])
+        nats_B = torch.cat([_sequence_losses(model, part) for part in batch.split(SEQUENCES_AT_ONCE)])
     model.train(was_training)
-    spread = per_sequence.std().item() if len(per_sequence) > 1 else 0.0
-    return ValidationLoss(per_sequence.mean().item(), spread / len(per_sequence) ** 0.5)
+    return ValidationLoss.of(nats_B, (batch.targets != IGNORED).sum(dim=1))
 
 
 def _sequence_losses(model: nn.Module, batch: Batch) -> Tensor:
-    """Mean loss of each sequence that has something to predict, in float64."""
+    """The nats of each sequence, summed over its predicted tokens, in float64."""
     counted_BT = batch.targets != IGNORED
     nats_BT = torch.zeros(batch.targets.shape, dtype=torch.float64, device=batch.targets.device)
     nats_BT[counted_BT] = _counted_losses(model, batch, counted_BT).double()
-    count_B = counted_BT.sum(dim=1)
-    return (nats_BT.sum(dim=1) / count_B)[count_B > 0]
+    return nats_BT.sum(dim=1)
 
 
 @torch.no_grad()

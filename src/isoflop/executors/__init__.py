@@ -2,6 +2,8 @@
 
 from isoflop.executors.lease import FOREVER, Held, alone, hold
 from isoflop.executors.local import LocalExecutor, cores
+from isoflop.executors.mirror import Mirror
+from isoflop.executors.place import Store, is_url
 from isoflop.executors.ray import RayExecutor
 from isoflop.executors.slurm import SlurmExecutor
 from isoflop.executors.task import Executor, Resources, Task, TaskEvent, perform
@@ -11,13 +13,16 @@ __all__ = [
     "Executor",
     "Held",
     "LocalExecutor",
+    "Mirror",
     "RayExecutor",
     "Resources",
     "SlurmExecutor",
+    "Store",
     "Task",
     "TaskEvent",
     "alone",
     "cores",
     "hold",
+    "is_url",
     "perform",
 ]

@@ -1,10 +1,10 @@
 """A lock on shared storage with an owner and a heart-beat, which outlives neither its process nor its machine.
 
 A lease is a folder of numbered files, `1`, `2`, …; whoever creates the highest holds it. Creating is exclusive (a hard
-link to a finished file, atomic on POSIX file systems and on NFS), so of two that take over from a dead owner one
-fails, and an owner that was only slow finds a higher number and stops. Nobody compares clocks: on the owner's machine
-its process is looked up; elsewhere it is dead when its heart has not beaten for `DEAD_AFTER` seconds of the watcher's
-own clock.
+link to a finished file, atomic on POSIX file systems and on NFS; a conditional write in an object store), so of two
+that take over from a dead owner one fails, and an owner that was only slow finds a higher number and stops. Nobody
+compares clocks: on the owner's machine its process is looked up; elsewhere it is dead when its heart has not beaten for
+`DEAD_AFTER` seconds of the watcher's own clock.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from isoflop.errors import MachineError, UserError
+from isoflop.executors.place import Place, Store, is_url, place_of
 
 BEAT_EVERY = 3.0
 DEAD_AFTER = 20.0
@@ -48,6 +49,10 @@ class Owner:
         pid = os.getpid()
         return cls(uuid.uuid4().hex, socket.gethostname(), _place(), pid, _began(pid))
 
+    def as_bytes(self) -> bytes:
+        """What its file holds."""
+        return json.dumps(asdict(self)).encode()
+
     def is_gone(self) -> bool:
         """Certainly dead: it ran on this machine, and no longer does."""
         return self.released or (self.place == _place() and _began(self.pid) != self.began)
@@ -64,18 +69,18 @@ class Held(Exception):
 class Lease:
     """A lease that this process holds; made by `hold`."""
 
-    def __init__(self, folder: Path, number: int) -> None:
-        self.folder, self._number, self._me = folder, number, Owner.myself()
+    def __init__(self, place: Place, number: int) -> None:
+        self.place, self._number, self._me = place, number, Owner.myself()
         self._lost = False
         self._stop = threading.Event()
-        _write(folder / str(number), self._me, fresh=True)
+        place.create(str(number), self._me.as_bytes())
         self._heart = threading.Thread(target=self._beat, daemon=True)
         self._heart.start()
 
     def check(self) -> None:
         """Raises `MachineError` where another took the lease over: what this process does counts no more."""
         if self._lost:
-            raise MachineError(f"{self.folder} was taken over while this process stood still, which therefore stops.")
+            raise MachineError(f"{self.place} was taken over while this process stood still, which therefore stops.")
 
     def release(self, *, remove: bool = False) -> None:
         """Give it back; with `remove`, its files too."""
@@ -83,35 +88,34 @@ class Lease:
         self._heart.join()
         if self._lost:
             return
-        own = self.folder / str(self._number)
         if not remove:
-            _write(own, replace(self._me, released=True))
+            self.place.write(str(self._number), replace(self._me, released=True).as_bytes())
             return
-        own.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):  # somebody else may be about to take it
-            self.folder.rmdir()
+        self.place.remove(str(self._number))
+        self.place.leave()
 
     def _beat(self) -> None:
-        for older in range(self._number - 1, 0, -1):
-            with contextlib.suppress(FileNotFoundError):
-                (self.folder / str(older)).unlink()
+        with contextlib.suppress(OSError):  # of no use any more, and in nobody's way
+            for older in range(self._number - 1, 0, -1):
+                self.place.remove(str(older))
         while not self._stop.wait(BEAT_EVERY):
             with contextlib.suppress(OSError):  # storage that is away for a moment: the next beat tries again
-                if _highest(self.folder) > self._number:
+                if _highest(self.place) > self._number:
                     self._lost = True
                     return
                 self._me = replace(self._me, beat=self._me.beat + 1)
-                _write(self.folder / str(self._number), self._me)
+                self.place.write(str(self._number), self._me.as_bytes())
 
 
 @contextmanager
-def hold(folder: Path, *, wait: float = 0.0, remove: bool = False) -> Iterator[Lease]:
-    """Hold the lease `folder`, waiting for at most `wait` seconds; `remove` leaves no trace of it.
+def hold(folder: Path | str, *, wait: float = 0.0, remove: bool = False) -> Iterator[Lease]:
+    """Hold the lease `folder` (or an address in an object store), waiting `wait` seconds at most; `remove` leaves no
+    trace of it.
 
     Raises `Held` where another process has it for longer. Whether an owner on another machine lives takes up to
     `DEAD_AFTER` to see, whatever `wait` is.
     """
-    lease = _taken(folder, wait)
+    lease = _taken(place_of(folder), wait)
     try:
         yield lease
     finally:
@@ -119,14 +123,16 @@ def hold(folder: Path, *, wait: float = 0.0, remove: bool = False) -> Iterator[L
 
 
 @contextmanager
-def alone(folder: Path, *, what: str) -> Iterator[None]:
+def alone(folder: Path | str, *, what: str) -> Iterator[None]:
     """Hold `folder`, made where it is missing, for `what` ("the study"), on all machines that share its storage.
 
     Raises `UserError` where it can't be written or another process holds it. A folder in which nothing was written is
     taken away again.
     """
+    if is_url(folder):
+        Store(str(folder)).check()
     try:
-        with hold(folder / ".lock", remove=True):
+        with hold(f"{folder}/.lock", remove=True):
             yield
     except Held as error:
         raise UserError(
@@ -137,21 +143,20 @@ def alone(folder: Path, *, what: str) -> Iterator[None]:
             f"The folder {folder} can't be written ({error.strerror}): choose another with --out."
         ) from error
     finally:
-        with contextlib.suppress(OSError):  # there is something in it
-            folder.rmdir()
+        place_of(folder).leave()
 
 
-def _taken(folder: Path, wait: float) -> Lease:
+def _taken(place: Place, wait: float) -> Lease:
     start = seen = time.monotonic()
     before: Owner | None = None
     lives = False
     while True:
-        folder.mkdir(parents=True, exist_ok=True)
-        number, owner = _current(folder)
+        place.prepare()
+        number, owner = _current(place)
         now = time.monotonic()
         if owner is None or owner.is_gone() or (owner == before and now - seen > DEAD_AFTER):
             with contextlib.suppress(FileExistsError, FileNotFoundError):  # another was first, or removed the folder
-                return Lease(folder, number + 1)
+                return Lease(place, number + 1)
             continue
         if owner != before:
             lives = before is not None or owner.place == _place()
@@ -161,31 +166,16 @@ def _taken(folder: Path, wait: float) -> Lease:
         time.sleep(POLL)
 
 
-def _current(folder: Path) -> tuple[int, Owner | None]:
+def _current(place: Place) -> tuple[int, Owner | None]:
     """The highest number there is, and its owner."""
-    while number := _highest(folder):
+    while number := _highest(place):
         with contextlib.suppress(FileNotFoundError):  # given up, or taken over, in between
-            return number, Owner(**json.loads((folder / str(number)).read_text(encoding="utf-8")))
+            return number, Owner(**json.loads(place.read(str(number))))
     return 0, None
 
 
-def _highest(folder: Path) -> int:
-    try:
-        return max((int(name) for name in os.listdir(folder) if name.isdigit()), default=0)
-    except FileNotFoundError:
-        return 0
-
-
-def _write(path: Path, owner: Owner, *, fresh: bool = False) -> None:
-    temporary = path.with_name(f"{owner.id}.tmp")
-    temporary.write_text(json.dumps(asdict(owner)), encoding="utf-8")
-    try:
-        if fresh:
-            os.link(temporary, path)
-        else:
-            os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+def _highest(place: Place) -> int:
+    return max((int(name) for name in place.names() if name.isdigit()), default=0)
 
 
 def _place() -> str:

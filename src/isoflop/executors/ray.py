@@ -28,7 +28,7 @@ class RayExecutor:
             self._ray.init(address=address, log_to_driver=False, configure_logging=False)
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise UserError(
-                f"No Ray cluster answers at {address} ({str(error).splitlines()[0]}): start one with "
+                f"No Ray cluster answers at {address} ({str(error).splitlines()[-1]}): start one with "
                 "`ray start --head`, or give its address as ray://HOST:10001."
             ) from error
         have = self._ray.cluster_resources()

@@ -8,12 +8,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol
 
 from isoflop.errors import MachineError, UserError
 from isoflop.executors.lease import FOREVER, hold
-from isoflop.files import write_json
+from isoflop.executors.place import place_of
 
 Message = dict[str, Any]
 """What a task tells while it runs, as JSON holds it. `kind` says what it is; only "progress" may get lost."""
@@ -23,8 +22,9 @@ TELL_EVERY = 1.0
 
 @dataclass(frozen=True)
 class Task:
-    """`call` ("package.module:generator") with `spec`, as JSON holds it, yields messages. `folder` lies on storage
-    that all machines share. A task may be started again anywhere, so what it has done must be on disk."""
+    """`call` ("package.module:generator") with `spec`, as JSON holds it, yields messages. `folder` lies on storage that
+    all machines share, a file system or an object store. A task may be started again anywhere, so what it has done must
+    be there."""
 
     name: str
     call: str
@@ -32,12 +32,12 @@ class Task:
     folder: str
 
     @property
-    def lease(self) -> Path:
-        return Path(self.folder) / f".{self.name}.lease"
+    def lease(self) -> str:
+        return f"{self.folder}/.{self.name}.lease"
 
     @property
-    def progress(self) -> Path:
-        return Path(self.folder) / f".{self.name}.progress.json"
+    def progress(self) -> str:
+        return f".{self.name}.progress.json"
 
 
 @dataclass(frozen=True)
@@ -96,19 +96,19 @@ def perform(task: Task) -> Iterator[Message]:
 
 def perform_afar(task: Task) -> list[Message]:
     """`perform`, where nobody listens: progress goes to the task's file, all other messages come back at the end."""
-    told, messages = 0.0, []
+    told, messages, place = 0.0, [], place_of(task.folder)
     try:
         for message in perform(task):
             if message["kind"] != "progress":
                 messages.append(message)
             elif time.monotonic() - told > TELL_EVERY:
                 told = time.monotonic()
-                write_json(task.progress, message)
+                place.write(task.progress, json.dumps(message).encode())
     except UserError as error:
         messages.append({"kind": "user_error", "message": str(error)})
     except MachineError as error:
         messages.append({"kind": "machine_error", "message": str(error)})
-    task.progress.unlink(missing_ok=True)
+    place.remove(task.progress)
     return messages
 
 
@@ -116,7 +116,7 @@ def told(tasks: Sequence[Task]) -> Iterator[TaskEvent]:
     """The last words of progress of far tasks."""
     for task in tasks:
         try:
-            message: Message = json.loads(task.progress.read_text(encoding="utf-8"))
+            message: Message = json.loads(place_of(task.folder).read(task.progress))
         except (OSError, ValueError):
             continue
         yield TaskEvent(task.name, message)

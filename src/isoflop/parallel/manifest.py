@@ -30,6 +30,16 @@ class BoxWriter(FileSystemWriter):
 
     contents: Metadata | None = None
 
+    def write_data(self, plan: Any, planner: Any) -> Any:
+        """Write this rank's boxes. Raises the `OSError` of a full disk, which torch makes another error of."""
+        try:
+            return super().write_data(plan, planner)
+        except RuntimeError as error:
+            before = error.__context__
+            while before is not None and not isinstance(before, OSError):
+                before = before.__context__
+            raise before or error from error
+
     def finish(self, metadata: Metadata, results: list[list[Any]]) -> None:
         """Keep where each chunk lies."""
         metadata.storage_data = {result.index: result.storage_data for rank in results for result in rank}
@@ -46,6 +56,17 @@ class BoxReader(FileSystemReader):
     def read_metadata(self, *_args: Any, **_named: Any) -> Metadata:
         """The table of contents."""
         return self.contents
+
+
+class StoredBoxReader(BoxReader):
+    """The same of objects at an address."""
+
+    def __init__(self, url: str, contents: Metadata) -> None:
+        from torch.distributed.checkpoint._fsspec_filesystem import FileSystem  # needs the package fsspec
+
+        super().__init__(Path(), contents)
+        self.fs = FileSystem()  # type: ignore[assignment]  # another class of the same methods
+        self.path = self.fs.init_path(url)
 
 
 class BoxSavePlanner(DefaultSavePlanner):
@@ -83,9 +104,9 @@ def write_manifest(folder: Path, contents: Metadata, *, files: dict[str, str], r
     write_json(folder / MANIFEST, {"format": FORMAT, "rest": rest, "files": files, "tensors": tensors})
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a checkpoint. Raises `OSError` or `ValueError` where it can't be read."""
-    found = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+def read_manifest(content: bytes) -> dict[str, Any]:
+    """The manifest of a checkpoint. Raises `ValueError` where it is none."""
+    found = json.loads(content)
     if not isinstance(found, dict) or found.get("format") != FORMAT:
         raise ValueError(f"{MANIFEST} is not of format {FORMAT}")
     return found

@@ -93,6 +93,29 @@ class Parallelized(nn.Module):
         """The mean loss of the global `batch` in nats per predicted token, without learning."""
         return self._work(batch, learn=False)
 
+    @torch.no_grad()
+    def sequence_losses(self, batch: Batch) -> Tensor:
+        """The nats of each sequence of the global `batch` summed over its predicted tokens (B, float64), on every rank.
+
+        Without learning, dropout and the labels of pairs.
+        """
+        was_training = self.training
+        self.eval()
+        for part in self._parts:
+            part.by_sequence = True
+        try:
+            own = own_portion(batch, self.groups).to(self.device)
+            losses = self._forward(own) if self.schedule is not None else self._accumulated(own, learn=False)
+        finally:
+            for part in self._parts:
+                part.by_sequence = False
+            self.train(was_training)
+        nats_B = torch.zeros(len(batch.inputs), dtype=torch.float64, device=self.device)
+        if losses:  # the rank has the head; ranks of a context have some tokens each
+            first = self.groups.data_rank * len(own.inputs)
+            nats_B[first : first + len(own.inputs)] = torch.cat(losses).double()
+        return self._added_up(nats_B)
+
     def clip(self, most: float) -> float:
         """Clip the gradient of the whole model to the norm `most`; returns the norm before."""
         return clip_gradients(self.holdings, self.groups, most=most)
@@ -104,11 +127,14 @@ class Parallelized(nn.Module):
         own = own_portion(batch, self.groups).to(self.device)
         losses = self._staged(own, learn) if self.schedule is not None else self._accumulated(own, learn)
         mean = torch.stack([loss.detach().double().sum() for loss in losses]).sum() if losses else torch.zeros(())
-        mean = mean.double().to(self.device) / self.groups.averaged_over
+        return self._added_up(mean.double().to(self.device) / self.groups.averaged_over).item()
+
+    def _added_up(self, value: Tensor) -> Tensor:
+        """The sum over all ranks that work on other tokens or hold another stage."""
         for group in (self.groups.averaged, self.groups.pipeline):
             if group.size() > 1:
-                dist.all_reduce(mean, group=group)
-        return mean.item()
+                dist.all_reduce(value, group=group)
+        return value
 
     @property
     def device(self) -> torch.device:
@@ -136,11 +162,14 @@ class Parallelized(nn.Module):
         return nullcontext()
 
     def _staged(self, own: Batch, learn: bool) -> list[Tensor]:
-        groups, losses = self.groups, list[Tensor]()
         if not learn:
-            return forward_only(
-                self._parts, self._pieces(own), mesh=groups.mesh, method=self.method, group=groups.pipeline
-            )
-        first = (own.inputs,) if groups.pipeline.rank() == 0 else ()
+            return self._forward(own)
+        losses = list[Tensor]()
+        first = (own.inputs,) if self.groups.pipeline.rank() == 0 else ()
         self.schedule.step(*first, target=own.targets, losses=losses, return_outputs=False, **other_fields(own))
         return losses
+
+    def _forward(self, own: Batch) -> list[Tensor]:
+        """Through all stages; the rank that has the head gets what comes out of it."""
+        groups = self.groups
+        return forward_only(self._parts, self._pieces(own), mesh=groups.mesh, method=self.method, group=groups.pipeline)

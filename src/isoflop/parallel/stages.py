@@ -64,7 +64,7 @@ def cut_to_stage(model: Any, stage: int, *, stages: int) -> None:
 
 
 LossParts = Callable[[Any, Batch], tuple[Tensor, Tensor | None]]
-"""A model and a batch to the summed loss of its targets, and of its pairs' labels where it has any."""
+"""A model and a batch to the loss of each sequence, summed over its targets, and that of all pairs' labels."""
 
 
 class Part(nn.Module):
@@ -72,20 +72,23 @@ class Part(nn.Module):
 
     `forward(x, **batch)` takes tokens or hidden states and the other fields of a `Batch`; gives hidden states or the
     loss, of shape (1,): the sum over its targets times `per_target` and over its pairs times `per_pair`, which are set
-    for each step.
+    for each step. With `by_sequence` set it gives the sum over the targets of each sequence as it is, of shape (B,).
     """
 
     def __init__(self, model: nn.Module, loss: LossParts | None) -> None:
         super().__init__()
         self.model, self.loss = model, loss
         self.per_target = self.per_pair = 1.0
+        self.by_sequence = False
 
     def forward(self, x: Tensor, targets: Tensor, **others: Tensor) -> Tensor:
         batch = Batch(x, targets, **others)
         if self.loss is None:
             return self.model.features(batch)  # type: ignore[operator]
-        tokens, pairs = self.loss(self.model, batch)
-        loss = tokens * self.per_target
+        nats_B, pairs = self.loss(self.model, batch)
+        if self.by_sequence:
+            return nats_B
+        loss = nats_B.sum() * self.per_target
         if pairs is not None:
             loss = loss + pairs * self.per_pair
         return torch.stack((loss,))  # not a view of it: FSDP2 puts a hook there

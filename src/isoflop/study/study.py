@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from isoflop.errors import UserError
-from isoflop.executors import Executor, LocalExecutor, RayExecutor, Resources, SlurmExecutor, alone
+from isoflop.executors import Executor, LocalExecutor, RayExecutor, Resources, SlurmExecutor, is_url
 from isoflop.files import write_json, write_text
 from isoflop.fitting import Fit, Huber, fit
 from isoflop.planning import Ladder
@@ -21,6 +21,7 @@ from isoflop.study.config import StudyConfig
 from isoflop.study.jobs import JobMaker, makespan
 from isoflop.study.preparation import Preparation, prepare
 from isoflop.study.rate import best_rate, next_rate
+from isoflop.study.stored import home_of
 from isoflop.study.trunks import TrunkEvent, train_trunks
 from isoflop.training import TrunkJob
 
@@ -52,28 +53,33 @@ Event = Phase | Note | TrunkEvent
 Listener = Callable[[Event], None]
 
 
-def run_study(config: StudyConfig, out: Path, *, listen: Listener, on: str = "local") -> dict[str, Any]:
-    """Run the study `config` in the folder `out`, or go on with it; returns the verdict, which is also on disk.
+def run_study(config: StudyConfig, out: Path | str, *, listen: Listener, on: str = "local") -> dict[str, Any]:
+    """Run the study `config` in the folder `out`, or go on with it; returns the verdict, which is also in `out`.
 
     `on` says where its runs are trained: "local", "slurm", "ray" or "ray://HOST:PORT"; the last three need `out` and
-    the token cache on storage that all machines share.
+    the token cache on storage that all machines share, or `out` in an object store ("s3://BUCKET/FOLDER", "gs://…").
 
     Leaves `runs/`, `plan.toml`, `fit.json`, `prediction.json`, `verdict.json` and `report.html` in `out`. Raises
     `UserError` where `out` holds a study with other settings, or is in use, or a setting is impossible.
     """
-    out = out.resolve()
-    with alone(out, what="the study"):
-        settings, before = settle_settings(config, out), _plan_before(out)
-        clock = Clock(out)
-        listen(Phase("corpus"))
+    with home_of(out) as home:
+        here = home.folder
+
+        def heard(event: Event) -> None:
+            if not isinstance(event, TrunkEvent):
+                home.send()
+            listen(event)
+
+        settings, before = settle_settings(config, here), _plan_before(here)
+        clock = Clock(here)
+        heard(Phase("corpus"))
         flops = before["flops"]["budget"] if before else None
-        ready = prepare(config, flops=flops, listen=lambda text: listen(Note(text)))
-        _settle_plan(out, ready, before)
-        write_json(out / "study.json", settings)
-        maker = JobMaker(config, ready.ladder, ready.data, out, ready.speed)
-        executor = executor_for(on, config.machines, out)
-        with executor:
-            return _circle(maker, executor, clock, listen)
+        ready = prepare(config, flops=flops, listen=lambda text: heard(Note(text)))
+        _settle_plan(here, ready, before)
+        write_json(here / "study.json", settings)
+        maker = JobMaker(config, ready.ladder, ready.data, here, ready.speed)
+        with home.executor(executor_for(on, config.machines, out)) as executor:
+            return _circle(maker, executor, clock, heard)
 
 
 def _circle(maker: JobMaker, executor: Executor, clock: Clock, listen: Listener) -> dict[str, Any]:
@@ -207,12 +213,14 @@ class Clock:
         write_json(self.path, {"seconds": self.seconds()})
 
 
-def executor_for(on: str, machines: Resources, out: Path) -> Executor:
+def executor_for(on: str, machines: Resources, out: Path | str) -> Executor:
     """Where the runs are trained: "local", "slurm", "ray" or "ray://HOST:PORT". Raises `UserError` for another."""
     if on == "local":
         return LocalExecutor(cpus=machines.cpus, gpus=machines.gpus)
     if on == "slurm":
-        return SlurmExecutor(out / "slurm", machines)
+        if is_url(out):
+            raise UserError(f"--on slurm needs --out in a folder that all machines see, not {out}.")
+        return SlurmExecutor(Path(out).resolve() / "slurm", machines)
     if on == "ray" or on.startswith("ray://"):
         return RayExecutor("auto" if on == "ray" else on, cpus=machines.cpus, gpus=machines.gpus)
     raise UserError(f"--on {on} is unknown: choose local, slurm, ray or ray://HOST:PORT.")

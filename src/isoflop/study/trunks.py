@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from isoflop.executors import Executor, Task
+from isoflop.executors import Executor, Task, is_url
 from isoflop.runs import Run, read_run
+from isoflop.study.stored import workplace
 from isoflop.training import Progress, TrunkJob, train_trunk
 
 
@@ -37,7 +38,19 @@ def as_task(job: TrunkJob) -> Task:
 
 
 def train(spec: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Train the trunk that `spec` describes, telling progress and each run's folder."""
+    """Train the trunk that `spec` describes, telling progress and each run's folder, or its address in a store."""
+    if not is_url(spec["out"]):
+        yield from _train(spec)
+        return
+    with workplace(spec) as (here, home):
+        for message in _train(here):
+            home.send()
+            if message["kind"] == "run":
+                message["folder"] = message["folder"].replace(here["out"], spec["out"], 1)
+            yield message
+
+
+def _train(spec: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for event in train_trunk(TrunkJob.from_dict(spec)):
         if isinstance(event, Progress):
             yield {"kind": "progress", **asdict(event)}

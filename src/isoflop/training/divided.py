@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import astuple
 from pathlib import Path
@@ -81,7 +80,7 @@ class Divided(Training):
     def __init__(self, plan: Plan, out: Path, *, groups: Groups, method: Method, device: str) -> None:
         self.groups, self.method = groups, method
         self.process = dist.get_rank()
-        self.writes, self.stopping = self.process == 0, False
+        self.writes = self.process == 0
         super().__init__(plan, out, threads=1, device=device)
         self.checkpoints = Checkpoints(out / CHECKPOINTS)
 
@@ -119,7 +118,7 @@ class Divided(Training):
         late = self.writes and now - self.saved_at > 60 * self.plan.train.checkpoint_minutes
         flags = torch.tensor([stop.asked, late], dtype=torch.int32)
         dist.all_reduce(flags)
-        self.stopping = stop.asked = bool(flags[0])
+        self.stopping = bool(flags[0])  # and not what `asked` says by now: the others have not heard of that
         return bool(flags.any())
 
     def keep(self) -> None:
@@ -144,15 +143,12 @@ class Divided(Training):
             self.checkpoints.remove()
 
     def validation_loss(self) -> ValidationLoss:
-        """The mean over predicted tokens; the standard error is that of batches of as many sequences as in training."""
-        losses, counts = [], []
-        for part in self.valid.split(self.plan.batch):
-            losses.append(self.model.loss(_filled(part, self.plan.batch)))
-            counts.append(int((part.targets != IGNORED).sum()))
-        values, weights = torch.tensor(losses, dtype=torch.float64), torch.tensor(counts, dtype=torch.float64)
-        mean = (values * weights).sum() / weights.sum()
-        spread = values.std().item() if len(losses) > 1 else 0.0
-        return ValidationLoss(mean.item(), spread / math.sqrt(len(losses)))
+        """As one process has it, from as many sequences at a time as in training."""
+        nats = [
+            self.model.sequence_losses(_filled(part, self.plan.batch))[: len(part.inputs)]
+            for part in self.valid.split(self.plan.batch)
+        ]
+        return ValidationLoss.of(torch.cat(nats).cpu(), (self.valid.targets != IGNORED).sum(dim=1).cpu())
 
     def save_to(self, save: Callable[[nn.Module], None]) -> None:
         """The whole model, put together in the first process."""
@@ -174,9 +170,8 @@ class Divided(Training):
 
 
 def _filled(part: Batch, sequences: int) -> Batch:
-    """A batch of so many sequences, its first ones repeated without a target; labels of pairs are left out."""
+    """A batch of so many sequences, its first ones repeated; labels of pairs are left out."""
     missing = sequences - len(part.inputs)
     again = [number % len(part.inputs) for number in range(missing)]
     filled = Batch._make(None if one is None else torch.cat((one, one[again])) for one in part)
-    filled.targets[sequences - missing :] = IGNORED
     return filled._replace(order=None)

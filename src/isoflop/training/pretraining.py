@@ -131,10 +131,11 @@ def _flat(settings: dict[str, Any]) -> dict[str, Any]:
 
 class Training(ABC):
     """Abstract: the course of a training, whatever holds the model. `writes`: this process leaves the files;
-    `process`: its number among those that do the training, which draw dropout apart."""
+    `process`: its number among those that do the training, which draw dropout apart; `stopping`: all stop now."""
 
     writes = True
     process = 0
+    stopping = False
 
     @abstractmethod
     def build(self, device: str) -> Trainee:
@@ -146,7 +147,7 @@ class Training(ABC):
 
     @abstractmethod
     def due(self, stop: StopRequest, now: float) -> bool:
-        """Whether the state is to be kept now, before going on or stopping."""
+        """Whether the state is to be kept now, before going on or, where it sets `stopping`, before the end."""
 
     @abstractmethod
     def keep(self) -> None:
@@ -254,13 +255,14 @@ class Training(ABC):
             if now - self.told_at > PROGRESS_SECONDS or trainee.step == plan.steps:
                 self.told_at = now
                 yield self._progress(step, (trainee.step - first) * plan.train.batch_tokens / (now - started))
-            if self.due(stop, now) and (stop.asked or self._is_good_step()):
+            if self.due(stop, now) and (self.stopping or self._is_good_step()):
                 self.saved_at = now
                 if not self._is_good_step():
                     self._go_back()
                 self.watch.doing("checkpoint", trainee.step)
                 self.keep()
-                stop.obey()
+                if self.stopping:
+                    raise KeyboardInterrupt
                 self.watch.doing("step", trainee.step)
 
     def _is_good_step(self) -> bool:
@@ -384,7 +386,8 @@ class OneProcess(Training):
 
     def due(self, stop: StopRequest, now: float) -> bool:
         """When asked to stop, and every so many minutes."""
-        return stop.asked or now - self.saved_at > 60 * self.plan.train.checkpoint_minutes
+        self.stopping = stop.asked
+        return self.stopping or now - self.saved_at > 60 * self.plan.train.checkpoint_minutes
 
     def keep(self) -> None:
         """In one file."""

@@ -109,7 +109,7 @@ class Worker(Training):
         late = self.writes and now - self.saved_at > 60 * self.plan.train.checkpoint_minutes
         flags = torch.tensor([stop.asked, late], dtype=torch.int32)
         dist.all_reduce(flags)
-        stop.asked = bool(flags[0])
+        self.stopping = bool(flags[0])  # and not what `asked` says by now: the others have not heard of that
         return bool(flags.any())
 
     def keep(self) -> None:

@@ -39,7 +39,7 @@ class Questions:
     asked: int | None
 
     def tokens(self, texts: Sequence[str]) -> Tokenized:
-        """The questions' tokens; a text that does not fit loses its end. Raises `UserError` where nothing of it fits."""
+        """The questions' tokens; a text that does not fit loses its end. Raises `UserError` where none of it fits."""
         whole = [self._asking(text) for text in texts]
         cut = 0
         for at, text in enumerate(texts):
@@ -80,8 +80,8 @@ def questions_of(tokenizer: Tokenizer, info: ModelInfo, template: Template, *, l
     known = OBJECTIVES.get(info.objective)
     if known is None or known.stack != "encoder":
         raise UserError(
-            f"The model in {folder} was not trained to name hidden words (its objective is {info.objective}), so it can't "
-            "answer cloze questions: name an encoder that was."
+            f"The model in {folder} was not trained to name hidden words (its objective is {info.objective}), so it "
+            "can't answer cloze questions: name an encoder that was."
         )
     marks = marks_of(tokenizer, folder)
     return Questions(tokenizer, template, longest, marks.before, marks.after, marks.mask)

@@ -16,6 +16,7 @@ TASKS: dict[str, tuple[str, str]] = {
     "multilabel": ("isoflop.adaptation.tasks.multilabel", "MultiLabel"),
     "pairs": ("isoflop.adaptation.tasks.pairs", "Pairs"),
     "tokens": ("isoflop.adaptation.tasks.tokens", "Tokens"),
+    "seq2seq": ("isoflop.adaptation.tasks.seq2seq", "Seq2Seq"),
 }
 """Name -> module and class."""
 

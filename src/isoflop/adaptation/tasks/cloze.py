@@ -33,7 +33,7 @@ from isoflop.models.storage import read_info
 
 @dataclass(frozen=True)
 class Cloze:
-    """A table with a column of texts and one of labels, a template with `{text}` and `{label}`, and the labels' words."""
+    """A table with a column of texts and one of labels, a template with `{text}` and `{label}`, and labels' words."""
 
     template: str = "{text} It was {label}."
     verbalizer: str | None = None
