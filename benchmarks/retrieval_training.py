@@ -57,6 +57,7 @@ def main() -> None:
     }
     before = measure(VectorIndex(read_embedder(asked.model, longest=MEASURED_LENGTH), documents), queries, grades)
     words = measure(WordIndex(documents), queries, grades)
+    print(f"nDCG@10 on all {len(queries)} queries: untouched {before.ndcg:.4f}, bm25 {words.ndcg:.4f}", flush=True)
     for way, (rows, measured) in ways.items():
         if asked.only in (None, way):
             trained = _trained(asked, way, rows)
