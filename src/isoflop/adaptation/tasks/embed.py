@@ -125,6 +125,8 @@ class EmbedTrial:
             raise UserError("--method head would train nothing: what makes vectors has no head. Choose another.")
         if recipe.batch < 2:
             raise UserError("--batch is 1: a query is told from the documents of others in its batch, so take more.")
+        if recipe.joint is not None and recipe.joint.text is None:
+            raise UserError("--joint-alpha has no text to predict here, where a batch has two sides: add --joint-text.")
         self.pretrained, self.split, self.temperature = pretrained, split, temperature
         body = pretrained.model
         self.longest = recipe.tokens_of(body.shape.context)
