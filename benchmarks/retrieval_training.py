@@ -24,7 +24,6 @@ from pathlib import Path
 
 from isoflop.adaptation import Files, Machine, Recipe, finetune, task_named
 from isoflop.adaptation.retrieval import (
-    Index,
     Texts,
     VectorIndex,
     WordIndex,
@@ -34,9 +33,8 @@ from isoflop.adaptation.retrieval import (
     read_queries,
     read_texts,
 )
-from isoflop.adaptation.table import read_rows
+from isoflop.adaptation.rows import read_rows
 from isoflop.evaluation.intervals import paired_test
-from isoflop.evaluation.ranking import RankingScores
 
 MEASURED_LENGTH = 256
 HELD_OUT = 100
@@ -57,22 +55,15 @@ def main() -> None:
         "titles": (_titles(asked.data / "docs.jsonl.gz", asked.seed), sorted(numbers)),
         "queries": (_judged(documents, queries, grades, half), sorted(set(numbers) - set(half))),
     }
-    before = measure_all(VectorIndex(read_embedder(asked.model, longest=MEASURED_LENGTH), documents), queries, grades)
-    words = measure_all(WordIndex(documents), queries, grades)
+    before = measure(VectorIndex(read_embedder(asked.model, longest=MEASURED_LENGTH), documents), queries, grades)
+    words = measure(WordIndex(documents), queries, grades)
+    print(f"nDCG@10 on all {len(queries)} queries: untouched {before.ndcg:.4f}, bm25 {words.ndcg:.4f}", flush=True)
     for way, (rows, measured) in ways.items():
         if asked.only in (None, way):
             trained = _trained(asked, way, rows)
             index = VectorIndex(read_embedder(trained, longest=MEASURED_LENGTH), documents)
-            found = {"trained": measure_all(index, queries, grades), "untouched": before, "bm25": words}
+            found = {"trained": measure(index, queries, grades), "untouched": before, "bm25": words}
             _say(way, {name: [one.queries[at].ndcg for at in measured] for name, one in found.items()})
-
-
-def measure_all(index: Index, queries: Texts, grades: list[dict[int, float]]) -> RankingScores:
-    """Figures of all queries, and what they cost."""
-    started = time.process_time()
-    found = measure(index, queries, grades)
-    print(f"  measured: nDCG@10 {found.ndcg:.4f} on all queries ({time.process_time() - started:.0f} s for queries)")
-    return found
 
 
 def _titles(path: Path, seed: int) -> dict[str, Rows]:

@@ -96,14 +96,18 @@ def tokenize(tokenizer: Tokenizer, texts: Sequence[str] | Sequence[tuple[str, st
             sides = (text,) if isinstance(text, str) else text
             empty = set(range(len(sides))) - set(encoding.sequence_ids)
             if empty:
-                bad = sides[empty.pop()]
-                raise UserError(f"The text {bad[:40]!r} has no token in the model's vocabulary: delete it or mend it.")
+                raise no_token(sides[empty.pop()])
             sequences.append(np.asarray(encoding.ids, dtype=np.int32))
             segments.append(np.asarray(encoding.type_ids, dtype=np.int8))
             cut += bool(encoding.overflowing)
     tokenizer.no_truncation()
     has_pairs = bool(texts) and not isinstance(texts[0], str)
     return Tokenized(sequences, cut, segments if has_pairs else None)
+
+
+def no_token(text: str) -> UserError:
+    """What to raise for a text that the tokenizer makes nothing of."""
+    return UserError(f"The text {text[:40]!r} has no token in the model's vocabulary: delete it or mend it.")
 
 
 def cut_notes(tokens: Mapping[str, Tokenized], longest: int) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from isoflop.adaptation import (
     method_named,
     task_named,
 )
+from isoflop.adaptation.joint import joint_in
 from isoflop.adaptation.long_text import WAYS
 from isoflop.errors import UserError
 
@@ -73,7 +74,6 @@ def test_every_way_trains_saves_loads_and_predicts_the_same(
         ("hierarchical", "prefix"),
         ("hierarchical", "prompt"),
         ("window", "lora"),
-        ("window", "prefix"),
     ],
 )
 def test_ways_go_with_methods(encoder: Path, long_files: Files, tmp_path: Path, way: str, method: str) -> None:
@@ -104,6 +104,12 @@ def test_windows_make_the_context_longer_and_are_saved(encoder: Path, long_files
         next(finetune(encoder, split, out=tmp_path / "prompt", recipe=Recipe(method=method_named("prompt"))))
     with pytest.raises(UserError, match="longer than the model's 32 tokens"):
         next(finetune(encoder, split, out=tmp_path / "short", recipe=Recipe(longest=32)))
+
+
+def test_a_joint_objective_needs_a_text_that_is_not_cut_up(encoder: Path, long_files: Files, tmp_path: Path) -> None:
+    split = task_named("classify", {"long": "segments"}).read(long_files)
+    with pytest.raises(UserError, match="--long segments cuts up: add --joint-text"):
+        next(finetune(encoder, split, out=tmp_path, recipe=Recipe(joint=joint_in("0.1", None))))
 
 
 def test_a_damaged_record_is_told(encoder: Path, long_files: Files, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from isoflop.adaptation import Files, Machine, Recipe, Result, finetune, load_adapted, method_named, task_named
+from isoflop.adaptation.joint import joint_in
 from isoflop.adaptation.pretrained import Tokenized
 from isoflop.adaptation.retrieval import read_embedder
 from isoflop.adaptation.retrieval.bi_encoder import BiEncoder, PairBatches, Pairs
@@ -188,7 +189,13 @@ def test_a_table_that_can_teach_nothing_is_refused(
 
 def test_what_makes_no_sense_is_refused(encoder: Path, pairs_tables: Files, tmp_path: Path) -> None:
     split = task_named("embed").read(pairs_tables)
-    for recipe, message in ((Recipe(method=method_named("head")), "no head"), (Recipe(batch=1), "--batch is 1")):
+    joint = Recipe(joint=joint_in("0.1", None))
+    refused = (
+        (Recipe(method=method_named("head")), "no head"),
+        (Recipe(batch=1), "--batch is 1"),
+        (joint, "add --joint-text"),
+    )
+    for recipe, message in refused:
         with pytest.raises(UserError, match=message):
             next(finetune(encoder, split, out=tmp_path / "out", recipe=recipe))
     with pytest.raises(UserError, match="temperature is 0"):

@@ -7,10 +7,11 @@ from dataclasses import asdict, dataclass
 from itertools import takewhile
 from typing import Any
 
+import numpy as np
 from tokenizers import Encoding, Tokenizer
 
 from isoflop.adaptation.long_text.segments import JOINS, Segments
-from isoflop.adaptation.pretrained import Tokenized, tokenize
+from isoflop.adaptation.pretrained import ENCODED_AT_ONCE, Tokenized, no_token, tokenize
 from isoflop.errors import UserError
 from isoflop.shapes import ModelShape
 
@@ -55,9 +56,16 @@ class Reading:
         `longest` tokens long. Raises `UserError` for a text that has no token at all."""
         if self.way in ("head", "window"):
             return tokenize(tokenizer, texts, longest=self.longest)
-        tokenize(tokenizer, texts, longest=self.longest)  # refuses what has no token
-        read = [self._read(encoding) for encoding in tokenizer.encode_batch(list(texts))]
-        return Tokenized(tuple(tokens for tokens, _ in read), sum(is_cut for _, is_cut in read))
+        sequences, cut = [], 0
+        for start in range(0, len(texts), ENCODED_AT_ONCE):
+            some = list(texts[start : start + ENCODED_AT_ONCE])
+            for text, encoding in zip(some, tokenizer.encode_batch(some), strict=True):
+                if all(encoding.special_tokens_mask):
+                    raise no_token(text)
+                tokens, is_cut = self._read(encoding)
+                sequences.append(np.asarray(tokens, dtype=np.int32))
+                cut += is_cut
+        return Tokenized(sequences, cut)
 
     def segments(self, shape: ModelShape, *, seed: int) -> Segments | None:
         """What joins the vectors of a text's segments, for a model of `shape`; None where there is one piece only."""
@@ -84,7 +92,7 @@ class Reading:
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
-    def _read(self, encoding: Encoding) -> tuple[tuple[int, ...], bool]:
+    def _read(self, encoding: Encoding) -> tuple[list[int], bool]:
         """What is read of one text, and whether that is not the whole."""
         ids, special = encoding.ids, encoding.special_tokens_mask
         before = sum(1 for _ in takewhile(bool, special))
@@ -99,7 +107,7 @@ class Reading:
             pieces = [words[:first] + words[len(words) - (room - first) :]]
         chosen = evenly(pieces, self.most)
         is_cut = len(chosen) < len(pieces) or (not self.is_segmented and len(words) > room)
-        return tuple(one for piece in chosen for one in (*ids[:before], *piece, *ids[len(ids) - behind :])), is_cut
+        return [one for piece in chosen for one in (*ids[:before], *piece, *ids[len(ids) - behind :])], is_cut
 
 
 def segments_of(words: list[int], room: int) -> list[list[int]]:

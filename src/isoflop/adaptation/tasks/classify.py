@@ -75,6 +75,8 @@ class Classify:
             longer = with_windows(pretrained.model, recipe.tokens_of(context))
             pretrained = replace(pretrained, model=longer, info=replace(pretrained.info, shape=longer.shape))
         reading = Reading(recipe.tokens_of(context), self.long, self.join, self.most)
+        if reading.is_segmented and recipe.joint is not None and recipe.joint.text is None:
+            raise UserError(f"--joint-alpha can't predict texts that --long {self.long} cuts up: add --joint-text.")
         return ClassifyTrial(pretrained, split, recipe, reading)
 
     def examine(self, predictor: Any, table: Path) -> Measured:

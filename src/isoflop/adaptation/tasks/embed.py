@@ -81,9 +81,9 @@ class Embed:
         assert isinstance(body, Model)
         return Embedder(body, tokenizer, pooling, longest)
 
-    def examine(self, predictor: Embedder, path: Path) -> Measured:
+    def examine(self, predictor: Any, table: Path) -> Measured:
         """How a saved model's vectors rank the documents of a table. Raises `UserError` as `read` does."""
-        one = _Collection(_by_query(self._part(path)))
+        one = _Collection(_by_query(self._part(table)))
         return _measured(predictor.vectors([*one.queries, *one.documents])[0], one, self.temperature)
 
     def _part(self, path: Path) -> LabelledTexts:
@@ -125,6 +125,8 @@ class EmbedTrial:
             raise UserError("--method head would train nothing: what makes vectors has no head. Choose another.")
         if recipe.batch < 2:
             raise UserError("--batch is 1: a query is told from the documents of others in its batch, so take more.")
+        if recipe.joint is not None and recipe.joint.text is None:
+            raise UserError("--joint-alpha has no text to predict here, where a batch has two sides: add --joint-text.")
         self.pretrained, self.split, self.temperature = pretrained, split, temperature
         body = pretrained.model
         self.longest = recipe.tokens_of(body.shape.context)
