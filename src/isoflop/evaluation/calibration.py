@@ -5,6 +5,7 @@ N examples, K labels.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from isoflop.evaluation.classification import BINS, bins_of
 
-COLDEST, HOTTEST = 0.05, 20.0
+BOUNDS = math.log(0.05), math.log(20.0)
+"""Of the logarithm of the temperature."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ def fit_temperature(probabilities: ArrayLike, answers: ArrayLike) -> float:
     def nats(log_temperature: float) -> float:
         return float(-_scaled(logs_NK, np.exp(log_temperature))[every, answer_N].mean())
 
-    return float(np.exp(minimize_scalar(nats, bounds=np.log([COLDEST, HOTTEST]), method="bounded").x))
+    return float(np.exp(minimize_scalar(nats, bounds=BOUNDS, method="bounded").x))
 
 
 def with_temperature(probabilities: ArrayLike, temperature: float) -> NDArray[np.float64]:

@@ -195,7 +195,7 @@ def _start(folder: Path, tokenizer: Tokenizer) -> int | None:
 
 
 def marks_of(tokenizer: Tokenizer, folder: Path) -> Marks:
-    """The token that hides another, and what stands around a text. Raises `UserError` where there is no such token."""
+    """The tokens by which an encoder's text is hidden and framed. Raises `UserError` where nothing hides a token."""
     special = SpecialTokens.of(tokenizer)
     mask = special.number("mask")
     if mask is None:
