@@ -83,7 +83,7 @@ def test_half_a_save_is_never_seen_and_is_cleared_away(training: Training, monke
     with monkeypatch.context() as patch:
         patch.setattr(Store, "upload", broken)
         patch.setattr(Store, "remove", lambda *_: None)  # nor can it tidy up
-        with pytest.raises(MachineError, match="does not answer .*run the same command again"):
+        with pytest.raises(MachineError, match=r"does not answer .*run the same command again"):
             training.save(2)
     assert any(name.startswith("step-2/") for name in Store(str(training.folder)).names())
     assert training.checkpoints.steps() == [1]
