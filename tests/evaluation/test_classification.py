@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from isoflop.evaluation.classification import calibration_error, classification_scores
+from isoflop.evaluation.classification import calibration_error, classification_measures, classification_scores
+from isoflop.evaluation.intervals import Resampling
 
 
 def test_scores_of_five_texts_are_those_worked_out_by_hand() -> None:
@@ -46,3 +47,18 @@ def test_scores_equal_those_of_scikit_learn() -> None:
         np.testing.assert_allclose(ours, theirs, rtol=1e-12)
     assert np.array_equal(scores.confusion, metrics.confusion_matrix(answers, guess))
     assert scores.nats == pytest.approx(metrics.log_loss(answers, p))
+
+
+@pytest.mark.parametrize("absent", [False, True])
+def test_figures_made_of_means_over_texts_are_the_scores(absent: bool) -> None:
+    draw = np.random.default_rng(1)
+    p, answers = draw.dirichlet(np.ones(3), 200), draw.integers(0, 2 if absent else 3, 200)
+    if absent:  # nobody has the third label, and nobody is taken for it
+        p[:, 2] = 0
+    scores = classification_scores(p, answers, labels=tuple("abc"))
+    measures = classification_measures(p, answers)
+    found = {name: one.interval(Resampling(draws=200)) for name, one in measures.items()}
+    for name, figure in {**scores.figures, "nats": scores.nats}.items():
+        if np.isfinite(figure) and figure < 100:
+            assert found[name].value == pytest.approx(figure, rel=1e-9), name
+            assert found[name].low < figure < found[name].high

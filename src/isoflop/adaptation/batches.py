@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from isoflop.adaptation.pretrained import Tokenized
 from isoflop.models import IGNORED, PADDING, Batch
@@ -17,14 +19,16 @@ from isoflop.models import IGNORED, PADDING, Batch
 class TextBatches:
     """Batches of `batch` labelled texts; a step's batch is a function of `seed` and step, so that any step can be next.
 
-    The last batch of an epoch has what is left.
+    An answer is a label's number, or several numbers (of a text, or of its tokens). The last batch of an epoch has what
+    is left. `has_segments`: the model reads which tokens are of a pair's second text.
     """
 
     texts: Tokenized
-    answers: Sequence[int]
+    answers: Sequence[Any]
     batch: int
     seed: int
     device: str = "cpu"
+    has_segments: bool = False
 
     @property
     def per_epoch(self) -> int:
@@ -36,18 +40,37 @@ class TextBatches:
         epoch, place = divmod(step, self.per_epoch)
         order = np.random.default_rng([self.seed, epoch]).permutation(len(self.texts))
         chosen = order[place * self.batch : (place + 1) * self.batch]
-        sequences = [self.texts.sequences[at] for at in chosen]
-        return padded(sequences, [self.answers[at] for at in chosen]).to(self.device)
+        made = batch_of(self.texts, chosen, has_segments=self.has_segments)
+        return made._replace(targets=_targets([self.answers[at] for at in chosen])).to(self.device)
 
 
-def padded(sequences: Sequence[Sequence[int]], answers: Sequence[int] | None = None) -> Batch:
-    """Sequences side by side, filled up at their ends; targets are the labels' numbers (B, 1)."""
-    longest = max(map(len, sequences))
-    inputs = torch.zeros(len(sequences), longest, dtype=torch.int64)
-    documents = torch.full_like(inputs, PADDING)
-    for row, sequence in enumerate(sequences):
-        inputs[row, : len(sequence)] = torch.tensor(sequence)
-        documents[row, : len(sequence)] = PADDING + 1
-    targets = torch.full((len(sequences), 1), IGNORED) if answers is None else torch.tensor(answers)[:, None]
-    is_full = min(map(len, sequences)) == longest
-    return Batch(inputs, targets, None if is_full else documents)
+def batch_of(texts: Tokenized, chosen: Sequence[int] | Any, *, has_segments: bool = False) -> Batch:
+    """The texts with the numbers `chosen`, without answers."""
+    made = padded([texts.sequences[at] for at in chosen])
+    if not has_segments or texts.segments is None:
+        return made
+    return made._replace(segments=_side_by_side([texts.segments[at] for at in chosen], fill=0))
+
+
+def padded(sequences: Sequence[Any], answers: Sequence[Any] | None = None) -> Batch:
+    """Sequences side by side, filled up at their ends; targets are the labels' numbers (B, 1), or rows of them."""
+    inputs = _side_by_side(sequences, fill=0)
+    lengths_B = torch.tensor([len(sequence) for sequence in sequences])
+    there_BT = torch.arange(inputs.shape[1]) < lengths_B[:, None]
+    documents = torch.where(there_BT, PADDING + 1, PADDING)
+    targets = torch.full((len(sequences), 1), IGNORED) if answers is None else _targets(answers)
+    return Batch(inputs, targets, None if there_BT.all() else documents)
+
+
+def _targets(answers: Sequence[Any]) -> Tensor:
+    """(B, 1) of numbers, (B, longest) of rows; what is missing of a row is ignored."""
+    if isinstance(answers[0], (int, np.integer)):
+        return torch.tensor(answers)[:, None]
+    return _side_by_side(answers, fill=IGNORED)
+
+
+def _side_by_side(rows: Sequence[Any], *, fill: int) -> Tensor:
+    table = torch.full((len(rows), max(map(len, rows))), fill, dtype=torch.int64)
+    for at, row in enumerate(rows):
+        table[at, : len(row)] = torch.as_tensor(row)
+    return table

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
-from isoflop.adaptation.batches import padded
+from isoflop.adaptation.batches import batch_of
 from isoflop.adaptation.classifier import Classifier
 from isoflop.adaptation.pretrained import Tokenized
 
@@ -24,19 +25,24 @@ class Guess:
     probability: float
 
 
-@torch.no_grad()
 def probabilities(model: Classifier, texts: Tokenized) -> NDArray[np.float64]:
-    """The probability of every label for each text: (N, K). Texts of like length share a batch."""
-    was_training, device = model.training, model.head.weight.device
+    """The probability of every label for each text: (N, K)."""
+    found = np.empty((len(texts), model.head.out_features))
+    for chosen, logits in outputs(model, texts):
+        found[chosen] = torch.softmax(logits[:, 0].double(), dim=-1).cpu().numpy()
+    return found
+
+
+@torch.no_grad()
+def outputs(model: nn.Module, texts: Tokenized, *, has_segments: bool = False) -> Iterator[tuple[list[int], Tensor]]:
+    """Numbers of some texts and what `model` says of them, until all were there. Texts of like length share a batch."""
+    was_training, device = model.training, next(model.parameters()).device
     model.eval()
     by_length = sorted(range(len(texts)), key=lambda at: len(texts.sequences[at]))
-    found = np.empty((len(texts), model.head.out_features))
     for start in range(0, len(by_length), AT_ONCE):
         chosen = by_length[start : start + AT_ONCE]
-        logits_BK = model(padded([texts.sequences[at] for at in chosen]).to(device))[:, 0]
-        found[chosen] = torch.softmax(logits_BK.double(), dim=-1).cpu().numpy()
+        yield chosen, model(batch_of(texts, chosen, has_segments=has_segments).to(device))
     model.train(was_training)
-    return found
 
 
 def guesses(probabilities_NK: NDArray[np.float64], labels: Sequence[str]) -> list[Guess]:

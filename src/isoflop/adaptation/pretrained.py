@@ -7,8 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from isoflop.adaptation.hub import model_folder
 from isoflop.adaptation.methods.adapter import BODY, is_adapted
 from isoflop.errors import UserError
 from isoflop.models import Model, ModelInfo, from_hugging_face, load_model
@@ -17,6 +20,9 @@ from isoflop.models.storage import read_tokenizer
 LEAST_SHARE = 0.9
 """A tokenizer that knows fewer of the model's tokens than this is another model's: a table of embeddings is rounded up
 by some rows, not by a tenth."""
+
+ENCODED_AT_ONCE = 1000
+"""Texts that the tokenizer gets together: what it says of them is a hundred times as large as their numbers."""
 
 
 @dataclass(frozen=True)
@@ -31,19 +37,21 @@ class Pretrained:
 
 @dataclass(frozen=True)
 class Tokenized:
-    """Token numbers of each text, and how many texts were cut at the longest length."""
+    """Token numbers of each text, how many texts were cut at the longest length, and of pairs which tokens are of the
+    second text (1, else 0)."""
 
-    sequences: tuple[tuple[int, ...], ...]
+    sequences: Sequence[Sequence[int] | NDArray[np.int32]]
     cut: int
+    segments: Sequence[NDArray[np.int8]] | None = None
 
     def __len__(self) -> int:
         return len(self.sequences)
 
 
 def read_pretrained(folder: Path, *, stacks: Sequence[str] = ("encoder", "decoder")) -> Pretrained:
-    """The model in `folder`. Raises `UserError` for none, for none of the `stacks`, and for a tokenizer of another."""
-    if not folder.is_dir():
-        raise UserError(f"There is no folder {folder}: name a trained model of isoflop or a Hugging Face checkpoint.")
+    """The model in `folder`, which may be a name on the Hub. Raises `UserError` for none, for none of the `stacks`, and
+    for a tokenizer of another."""
+    folder = model_folder(folder)
     ours = folder / "model" if (folder / "model" / "model.json").exists() else folder
     for place in (folder, folder / "model"):
         if is_adapted(place):
@@ -74,18 +82,28 @@ def fitting_tokenizer(info: ModelInfo) -> Tokenizer:
     return tokenizer
 
 
-def tokenize(tokenizer: Tokenizer, texts: Sequence[str], *, longest: int) -> Tokenized:
-    """Token numbers with the special tokens that the tokenizer adds; what is beyond `longest` is cut at the end.
+def tokenize(tokenizer: Tokenizer, texts: Sequence[str] | Sequence[tuple[str, str]], *, longest: int) -> Tokenized:
+    """Token numbers with the special tokens that the tokenizer adds; what is beyond `longest` is cut at the end, of a
+    pair at the end of the longer text.
 
     Raises `UserError` for a text that has no token at all.
     """
+    sequences, segments, cut = [], [], 0
     tokenizer.enable_truncation(longest)
-    encodings = tokenizer.encode_batch(list(texts))
+    for start in range(0, len(texts), ENCODED_AT_ONCE):
+        some = texts[start : start + ENCODED_AT_ONCE]
+        for text, encoding in zip(some, tokenizer.encode_batch(list(some)), strict=True):
+            sides = (text,) if isinstance(text, str) else text
+            empty = set(range(len(sides))) - set(encoding.sequence_ids)
+            if empty:
+                bad = sides[empty.pop()]
+                raise UserError(f"The text {bad[:40]!r} has no token in the model's vocabulary: delete it or mend it.")
+            sequences.append(np.asarray(encoding.ids, dtype=np.int32))
+            segments.append(np.asarray(encoding.type_ids, dtype=np.int8))
+            cut += bool(encoding.overflowing)
     tokenizer.no_truncation()
-    for text, encoding in zip(texts, encodings, strict=True):
-        if all(encoding.special_tokens_mask):
-            raise UserError(f"The text {text[:40]!r} has no token in the model's vocabulary: delete it or mend it.")
-    return Tokenized(tuple(tuple(one.ids) for one in encodings), sum(bool(one.overflowing) for one in encodings))
+    has_pairs = bool(texts) and not isinstance(texts[0], str)
+    return Tokenized(sequences, cut, segments if has_pairs else None)
 
 
 def cut_notes(tokens: Mapping[str, Tokenized], longest: int) -> tuple[str, ...]:

@@ -77,16 +77,16 @@ def _hash(parts: Mapping[str, LabelledTexts]) -> str:
 
 
 def _leaks(parts: Mapping[str, LabelledTexts]) -> list[str]:
-    seen = {_fingerprint(text) for text in parts[TRAIN].texts}
+    seen = {fingerprint(text) for text in parts[TRAIN].texts}
     found = []
     for name, part in parts.items():
-        both = sum(_fingerprint(text) in seen for text in part.texts) if name != TRAIN else 0
+        both = sum(fingerprint(text) in seen for text in part.texts) if name != TRAIN else 0
         if both:
             found.append(f"{both} of the {len(part):,} texts of {name} are in train too, which flatters its figures.")
     return found
 
 
-def _fingerprint(text: Any) -> bytes:
+def fingerprint(text: Any) -> bytes:
     """The same for texts that differ only in case, white space or how a letter is encoded."""
     plain = (" ".join(unicodedata.normalize("NFKC", one).casefold().split()) for one in strings_in(text))
     return hashlib.sha256("\x1f".join(plain).encode()).digest()

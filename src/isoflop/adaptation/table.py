@@ -1,33 +1,40 @@
-"""A user's own table of texts and labels, read so that no row is lost in silence."""
+"""A user's own table of examples, read so that no row is lost in silence and every fault has its place."""
 
 from __future__ import annotations
 
-import csv
-import gzip
-import io
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from isoflop.adaptation.rows import Places, Record, read_rows
 from isoflop.errors import UserError
 
-TEXT_NAMES = ("text", "sentence", "review", "content", "utterance", "comment", "tweet", "document", "question", "title")
-LABEL_NAMES = ("label", "labels", "sentiment", "category", "class", "intent", "topic", "target", "stars", "y")
-CSV_DELIMITERS = ",;|\t"
-
-Record = Mapping[str, Any]
-Places = Iterator[tuple[str, Record]]
-"""Where a row stands ("line 4"), and its values by column."""
+USUAL_NAMES: Mapping[str, str] = {
+    "text": "text sentence review content utterance comment tweet document question title",
+    "label": "label labels sentiment category class intent topic target stars y tags",
+    "first": "text1 sentence1 premise question1 text_a sentence_a first query",
+    "second": "text2 sentence2 hypothesis question2 text_b sentence_b second document",
+    "tokens": "tokens words",
+    "tags": "tags ner_tags labels pos_tags",
+    "question": "question query",
+    "context": "context paragraph passage document",
+    "answers": "answers answer",
+}
+"""What a column is for -> how it is often called."""
+FLAGS = ("text", "label")
+MOST_TEXT = 1 << 30
+"""Characters of a file's examples. All are held in memory with their tokens, which is some four times as much; what is
+larger would end in the machine's killing of the process."""
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Which column holds the text and which the label."""
+    """Which column holds the text and which the label; None before they are known."""
 
-    text: str
-    label: str
+    text: str | None
+    label: str | None
 
 
 @dataclass(frozen=True)
@@ -35,10 +42,11 @@ class LabelledTexts:
     """Texts with their labels, in the file's order, and where each stands in it.
 
     A text is a string, or a tuple of strings where a task reads several; a label likewise, as the task has it.
+    `columns` is a dataclass of the columns' names, of which the last is the answers'.
     """
 
     source: str
-    columns: Columns
+    columns: Any
     texts: tuple[Any, ...]
     labels: tuple[Any, ...]
     places: tuple[str, ...]
@@ -52,176 +60,103 @@ class LabelledTexts:
         return LabelledTexts(self.source, self.columns, texts, labels, places)
 
 
-def read_labelled(path: Path, *, text: str | None = None, label: str | None = None) -> LabelledTexts:
-    """Read a CSV, TSV, JSONL or Parquet file (the first three also gzipped); columns that are not named are guessed.
+class Fault(Exception):
+    """What is wrong with a row; its place is put before it."""
 
-    Raises `UserError`, with the line, for a missing column, an empty text or label, a row with too many or too few
-    fields and text that is not UTF-8.
+
+def read_labelled(path: Path, *, text: str | None = None, label: str | None = None) -> LabelledTexts:
+    """Read texts with one label each from a file (`rows.read_rows` says of which forms); columns that are not named are
+    guessed. Raises `UserError`, with the line, for a missing column, an empty text or label, and a row that is broken.
     """
-    rows = read_rows(path)
-    first = next(rows, None)
-    if first is None:
-        raise UserError(f"{path} has no rows: a table needs a header and a line for each text.")
-    columns = _columns(path, list(first[1]), text, label)
-    places, texts, labels = [], [], []
-    for place, record in _and_then(first, rows):
-        words, answer = _cell(record.get(columns.text)), _cell(record.get(columns.label))
-        if not words.strip():
-            raise UserError(f"{path}, {place}: the text (column {columns.text}) is empty: fill it, or delete the row.")
-        if not answer.strip():
-            raise UserError(f"{path}, {place}: the label (column {columns.label}) is empty: fill it or delete the row.")
+    return read_examples(path, Columns(text, label), _one_label)
+
+
+def read_examples(path: Path, columns: Any, parse: Callable[[Record, Any], tuple[Any, Any]]) -> LabelledTexts:
+    """Read a file's examples, each by `parse(record, columns)`, a text and a label, which may raise `Fault`.
+
+    `columns` is a dataclass whose fields name columns, with None for one that is to be guessed. A number means a place
+    in a file without a header, counted from 1. Raises `UserError` with the place.
+    """
+    columns, rows = _opened(path, columns)
+    places, texts, labels, size = [], [], [], 0
+    for place, record in rows:
+        try:
+            words, answer = parse(record, columns)
+        except Fault as fault:
+            raise UserError(f"{path}, {place}: {fault}") from None
+        size += len(words) if isinstance(words, str) else sum(map(len, words))
+        if size > MOST_TEXT:
+            raise UserError(
+                f"{path} has more than {MOST_TEXT:,} characters of text by {place}, and all examples are held in "
+                "memory: train on a part of its rows."
+            )
         places.append(place)
         texts.append(words)
-        labels.append(answer.strip())
+        labels.append(answer)
     return LabelledTexts(str(path), columns, tuple(texts), tuple(labels), tuple(places))
 
 
-def _and_then(first: tuple[str, Record], rest: Places) -> Places:
-    yield first
-    yield from rest
+def filled(record: Record, column: str, what: str) -> str:
+    """The text in a column. Raises `Fault` where it is empty."""
+    found = as_text(record.get(column))
+    if not found.strip():
+        raise Fault(f"the {what} (column {column}) is empty: fill it, or delete the row.")
+    return found
 
 
-def read_rows(path: Path) -> Places:
-    """The rows of a table of any form, each with its place. Raises `UserError` as `read_labelled` does."""
-    readers: Mapping[str, Callable[[Path], Places]] = {
-        ".csv": _csv_rows,
-        ".tsv": _tsv_rows,
-        ".jsonl": _json_rows,
-        ".ndjson": _json_rows,
-        ".parquet": _parquet_rows,
-    }
-    suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz"]
-    reader = readers.get(suffixes[-1] if suffixes else "")
-    if not path.is_file():
-        raise UserError(f"There is no file {path}: check the path.")
-    if reader is None:
-        raise UserError(f"{path} has an ending that says no form known here: name it {', '.join(readers)}.")
-    return reader(path)
-
-
-def _lines(path: Path) -> str:
-    """The whole text of a file."""
-    try:
-        content = gzip.decompress(path.read_bytes()) if path.suffix.lower() == ".gz" else path.read_bytes()
-    except (OSError, EOFError) as error:
-        raise UserError(f"{path} can't be read ({error}).") from error
-    encoding = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
-    try:
-        return content.decode(encoding)
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise UserError(f"{path}, line {line}: the text is not UTF-8: save the file as UTF-8.") from error
-
-
-def _csv_rows(path: Path) -> Places:
-    text = _lines(path)
-    head = text.partition("\n")[0]
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(CSV_DELIMITERS, key=head.count), strict=True)
-    header: list[str] = []
-    line = 1
-    try:
-        for row in reader:
-            place, line = f"line {line}", reader.line_num + 1
-            if not row:  # a blank line
-                continue
-            if not header:
-                header = _header(path, row)
-                continue
-            _check_width(path, place, row, header)
-            yield place, dict(zip(header, row, strict=True))
-    except csv.Error as error:
-        raise UserError(f"{path}, line {line}: not a CSV row ({error}): a quote inside quotes is doubled.") from error
-
-
-def _tsv_rows(path: Path) -> Places:
-    """A quote is only that where it opens and closes a whole field: reviews are full of single ones."""
-    header: list[str] = []
-    for number, line in enumerate(_lines(path).split("\n"), start=1):
-        row = [_unquoted(cell) for cell in line.rstrip("\r").split("\t")]
-        if row == [""]:  # a blank line
-            continue
-        if not header:
-            header = _header(path, row)
-            continue
-        _check_width(path, f"line {number}", row, header)
-        yield f"line {number}", dict(zip(header, row, strict=True))
-
-
-def _unquoted(cell: str) -> str:
-    quoted = len(cell) > 1 and cell[0] == cell[-1] == '"'
-    return cell[1:-1].replace('""', '"') if quoted else cell
-
-
-def _header(path: Path, row: Sequence[str]) -> list[str]:
-    names = [cell.strip() for cell in row]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise UserError(f"{path} has two columns called {twice!r}: rename one.")
-    return names
-
-
-def _check_width(path: Path, place: str, row: Sequence[str], header: Sequence[str]) -> None:
-    if len(row) != len(header):
-        raise UserError(
-            f"{path}, {place}: {len(row)} fields where the header has {len(header)}: "
-            "put a text that holds the separator in double quotes."
-        )
-
-
-def _json_rows(path: Path) -> Places:
-    for number, line in enumerate(_lines(path).split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise UserError(f"{path}, line {number}: no JSON ({error}); one object a line is expected.") from error
-        if not isinstance(record, dict):
-            raise UserError(f"{path}, line {number}: no JSON object; one object a line is expected.")
-        yield f"line {number}", record
-
-
-def _parquet_rows(path: Path) -> Places:
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    number = 0
-    try:
-        for batch in parquet.ParquetFile(path).iter_batches():
-            for record in batch.to_pylist():
-                number += 1
-                yield f"row {number}", record
-    except (OSError, pa.ArrowException) as error:
-        raise UserError(f"{path} can't be read as Parquet ({str(error).partition(chr(10))[0]}).") from error
-
-
-def _columns(path: Path, names: list[str], text: str | None, label: str | None) -> Columns:
-    asked = (("text", text, "--text", TEXT_NAMES), ("label", label, "--label", LABEL_NAMES))
-    found: dict[str, str | None] = {}
-    for what, wanted, flag, usual in asked:
-        if wanted is not None and wanted not in names:
-            raise UserError(f"{path} has no column {wanted!r}: choose {flag} from {', '.join(map(repr, names))}.")
-        lower = {name.lower(): name for name in names}
-        found[what] = wanted or next((lower[name] for name in usual if name in lower), None)
-    if len(names) == 2:  # the other one is the other one
-        for one, other in (("text", "label"), ("label", "text")):
-            if found[one] is None and found[other] is not None:
-                found[one] = next(name for name in names if name != found[other])
-    for what, _, flag, usual in asked:
-        if found[what] is None:
-            raise UserError(
-                f"{path} has no column for the {what} ({', '.join(usual[:3])}, …): "
-                f"choose one with {flag} from {', '.join(map(repr, names))}."
-            )
-    if found["text"] == found["label"]:
-        raise UserError(f"{path}: column {found['text']!r} can't be both text and label: use --text and --label.")
-    return Columns(str(found["text"]), str(found["label"]))
-
-
-def _cell(value: Any) -> str:
+def as_text(value: Any) -> str:
     """A value as text: 1.0 is the label 1, as a spreadsheet means it."""
     if value is None:
         return ""
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return str(value)
+
+
+def _one_label(record: Record, columns: Columns) -> tuple[str, str]:
+    text = filled(record, str(columns.text), "text")
+    return text, filled(record, str(columns.label), "label").strip()
+
+
+def _opened(path: Path, columns: Any) -> tuple[Any, Places]:
+    """The columns, all named, and the rows."""
+    rows = read_rows(path)
+    first = next(rows, None)
+    given = [name for name in asdict(columns).values() if name is not None]
+    if first is None:
+        raise UserError(f"{path} has no rows: a table needs a header and a line for each example.")
+    if given and all(name.isdecimal() for name in given) and not set(given) & set(first[1]):
+        rows = read_rows(path, has_header=False)
+        first = next(rows)
+    return _named(path, list(first[1]), columns), itertools.chain([first], rows)
+
+
+def _named(path: Path, names: list[str], columns: Any) -> Any:
+    """`columns` with all fields named."""
+    lower, known = {name.lower(): name for name in names}, ", ".join(map(repr, names))
+    found: dict[str, str | None] = {}
+    for what, wanted in asdict(columns).items():
+        if wanted is not None and wanted not in names:
+            raise UserError(f"{path} has no column {wanted!r}: choose {_flag(what)} from {known}.")
+        taken = set(found.values())
+        usual = (lower[name] for name in USUAL_NAMES[what].split() if name in lower and lower[name] not in taken)
+        found[what] = wanted or next(usual, None)
+    missing = [what for what, name in found.items() if name is None]
+    left = [name for name in names if name not in found.values()]
+    if len(missing) == 1 and len(left) == 1 and len(names) == len(found):  # the other one is the other one
+        found[missing.pop()] = left[0]
+    if missing:
+        raise UserError(
+            f"{path} has no column for the {missing[0]} ({', '.join(USUAL_NAMES[missing[0]].split()[:3])}, …): "
+            f"choose one with {_flag(missing[0])} from {known}."
+        )
+    twice = next((name for name in found.values() if list(found.values()).count(name) > 1), None)
+    if twice is not None:
+        both = " and ".join(what for what, name in found.items() if name == twice)
+        flags = " and ".join(_flag(what) for what, name in found.items() if name == twice)
+        raise UserError(f"{path}: column {twice!r} can't be both {both}: use {flags}.")
+    return replace(columns, **found)
+
+
+def _flag(what: str) -> str:
+    return f"--{what}" if what in FLAGS else f"--option {what}=COLUMN"

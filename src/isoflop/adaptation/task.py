@@ -1,14 +1,15 @@
 """What a task is to the engine (docs/decisions/0009), and how to write one.
 
-1. In `tasks/NAME.py` write a frozen dataclass with the fields that a user may set (`--option FIELD=VALUE`) and the four
-   things of `Task` below; put its name and class into the table `TASKS` of `tasks/__init__.py`. That is all.
+1. In `tasks/NAME.py` write a frozen dataclass with the fields that a user may set (`--option FIELD=VALUE`) and the
+   methods of `Task` below; put its name and class into the table `TASKS` of `tasks/__init__.py`. That is all.
 2. `read` makes a `Split` by `split.make_split`: a part has `texts` (inputs: a string, or a tuple of them) and `labels`
    (answers likewise), so that the hash, leaks, folds and subsets (`with_parts`, `LabelledTexts.take`) work.
 3. `trial` gives a `Trial`. Its model is a `TaskModel`: `body` is the pretrained model, which methods change; it has
    either `features` and a linear `head` (cross-entropy with the batch's targets) or its own `loss(batch)`.
 4. `Trial.save` calls `saved.save_adapted` with a record that has the task's name and all that `load`, which gets the
    record back, needs to make a `Predictor`, which `isoflop predict-text` asks.
-5. `Measured.scores` is `evaluation.scores.Figures`; give `values` for the figures that are means over examples: they go
+5. `examine` scores a saved model on another table, for `isoflop evaluate`.
+6. `Measured.scores` is `evaluation.scores.Figures`; give `values` for the figures that are means over examples: they go
    into predictions-PART.csv, and intervals and paired tests are made of them.
 """
 
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from torch import nn
 
+from isoflop.adaptation.dataset import is_dataset, parts_of
 from isoflop.evaluation.scores import TaskScores
 from isoflop.models import Batch, Model
 
@@ -40,6 +42,13 @@ class Files:
     train: Path
     dev: Path | None = None
     test: Path | None = None
+
+    @classmethod
+    def of(cls, train: Path, dev: Path | None, test: Path | None) -> Files:
+        """The files as they were named; a data set (`datasets:NAME`) brings dev and test where none is named."""
+        if not is_dataset(train) or dev or test:
+            return cls(train, dev, test)
+        return cls(**parts_of(train))
 
     @property
     def held_out(self) -> dict[str, Path]:
@@ -167,6 +176,11 @@ class Task(Protocol):
 
     def trial(self, pretrained: Pretrained, split: Split, recipe: Recipe) -> Trial:
         """What the engine trains."""
+        ...
+
+    def examine(self, predictor: Any, table: Path) -> Measured:
+        """Score a saved model, which `load` gave, on a table with this task's columns. Raises `UserError`, with its
+        place, for a label that the model does not know."""
         ...
 
     @staticmethod

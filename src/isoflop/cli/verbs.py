@@ -23,6 +23,8 @@ VERBS: tuple[str, ...] = (
     "data_verb",
     "finetune_verb",
     "predict_text_verb",
+    "prompt_verb",
+    "generate_verb",
     "evaluate_verb",
     "retrieve_verb",
     "report_verb",

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from isoflop.errors import UserError
-from isoflop.evaluation.evaluated import Evaluated, Measure, figures_of
+from isoflop.evaluation.evaluated import Evaluated, figures_of
 from isoflop.evaluation.intervals import Array, Resampling, ratio
 from isoflop.evaluation.language_model import LanguageModel, read_language_model
+from isoflop.evaluation.measure import Measure
 from isoflop.evaluation.perplexity import Measured, Reading, Tell, measure_text
 from isoflop.evaluation.texts import Texts
 

@@ -8,43 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-from isoflop.evaluation.intervals import (
-    Comparison,
-    FigureOfMeans,
-    Interval,
-    Resampling,
-    bootstrap_interval,
-    mean,
-    paired_test,
-)
+from isoflop.evaluation.intervals import Comparison, Interval, Resampling, paired_test
+from isoflop.evaluation.measure import Measure
+from isoflop.evaluation.scores import TaskScores
 from isoflop.files import write_json
 
 SCHEMA = 1
 EVALUATION = "evaluation.json"
-
-
-@dataclass(frozen=True)
-class Measure:
-    """The examples' own `values`, (N,) or (N, K), and the `figure` that their means make.
-
-    `unit` says what an example is. What is not `comparable` is shown for two models without a test: nats per token of
-    two tokenizers. A measure without values (None) has a figure only, `given`.
-    """
-
-    values: ArrayLike | None
-    figure: FigureOfMeans = mean
-    unit: str = "examples"
-    comparable: bool = True
-    given: float | None = None
-
-    def interval(self, resampling: Resampling) -> Interval:
-        """The figure with its interval."""
-        if self.values is None:
-            assert self.given is not None
-            return Interval(self.given, None, None)
-        return bootstrap_interval(self.values, self.figure, resampling=resampling)
 
 
 @dataclass(frozen=True)
@@ -93,3 +64,14 @@ def figures_of(measures: Sequence[Mapping[str, Measure]], resampling: Resampling
         examples = None if first.values is None else len(np.asarray(first.values))
         found.append(Figure(name, examples, first.unit, of, comparison))
     return tuple(found)
+
+
+def measures_of(scores: TaskScores) -> dict[str, Measure]:
+    """What a task's figures are made of: its own `measures`, else the mean of `values`, else the bare figure."""
+    found = dict[str, Measure]()
+    for name, figure in scores.figures.items():
+        if name in scores.values:
+            found[name] = Measure(np.asarray(scores.values[name]))
+        else:
+            found[name] = Measure(None, given=figure)
+    return found | dict(scores.measures)

@@ -74,14 +74,16 @@ def bootstrap_interval(
     """The figure of `values` (N,) or (N, K) with its bias-corrected and accelerated bootstrap interval over examples.
 
     BCa: Efron 1987, "Better bootstrap confidence intervals", J. Am. Stat. Assoc. 82, equations 2.3 and 6.6; the
-    acceleration is from the jackknife. Raises `UserError` for no values and for values that are not finite.
+    acceleration is from the jackknife. A bootstrap is too narrow for few examples, so its normal quantiles are those of
+    Student's t times √(N/(N−1)) (Hesterberg 2015, arXiv 1411.5279, "expanded" intervals). Raises `UserError` for
+    no values and for values that are not finite.
     """
     how, x_NK = resampling or Resampling(), _rows(values)
     value = float(figure(x_NK.mean(axis=0)))
     if len(x_NK) < 2 or (x_NK == x_NK[0]).all():
         return Interval(value, None, None)
     drawn = np.concatenate([figure(shares @ x_NK) for shares in _resampled(len(x_NK), how)])
-    return Interval(value, *_bca(drawn, value, _jackknife(x_NK, figure), how.level))
+    return Interval(value, *_bca(drawn, value, _jackknife(x_NK, figure), _quantile(len(x_NK), how.level)))
 
 
 def paired_test(
@@ -132,7 +134,14 @@ def _jackknife(x_NK: Array, figure: FigureOfMeans) -> Array:
     return figure((x_NK.sum(axis=0) - x_NK) / (len(x_NK) - 1))
 
 
-def _bca(drawn: Array, value: float, without_N: Array, level: float) -> tuple[float | None, float | None]:
+def _quantile(count: int, level: float) -> float:
+    """How many standard errors an interval of so many examples reaches."""
+    from scipy.stats import t
+
+    return float(t.ppf((1 + level) / 2, count - 1) * (count / (count - 1)) ** 0.5)
+
+
+def _bca(drawn: Array, value: float, without_N: Array, reach: float) -> tuple[float | None, float | None]:
     from scipy.stats import norm
 
     if not (np.isfinite(drawn).all() and np.isfinite(without_N).all()) or np.ptp(drawn) == 0:
@@ -142,7 +151,7 @@ def _bca(drawn: Array, value: float, without_N: Array, level: float) -> tuple[fl
     pull_N = without_N.mean() - without_N
     spread = (pull_N**2).sum() ** 1.5
     acceleration = (pull_N**3).sum() / (6 * spread) if spread else 0.0
-    z = bias + norm.ppf([(1 - level) / 2, (1 + level) / 2])
+    z = bias + np.array([-reach, reach])
     low, high = np.quantile(drawn, norm.cdf(bias + z / (1 - acceleration * z)))
     return float(low), float(high)
 

@@ -116,7 +116,7 @@ def _of_ours(model: nn.Module, info: ModelInfo, folder: Path, notes: tuple[str, 
         context=shape.context,
         vocab=shape.vocab,
         start=None if is_encoder else _start(folder, tokenizer),
-        marks=_marks(tokenizer, folder) if is_encoder else None,
+        marks=marks_of(tokenizer, folder) if is_encoder else None,
         facts=_facts(folder, type(model).__name__, model, tokenizer),
         notes=notes,
     )
@@ -194,7 +194,7 @@ def _start(folder: Path, tokenizer: Tokenizer) -> int | None:
     return next((number for number in numbers if number is not None), None)
 
 
-def _marks(tokenizer: Tokenizer, folder: Path) -> Marks:
+def marks_of(tokenizer: Tokenizer, folder: Path) -> Marks:
     special = SpecialTokens.of(tokenizer)
     mask = special.number("mask")
     if mask is None:

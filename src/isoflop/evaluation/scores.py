@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 from isoflop.evaluation.classification import LabelScore
+from isoflop.evaluation.measure import Measure
 
 
 class TaskScores(Protocol):
@@ -40,6 +41,11 @@ class TaskScores(Protocol):
     def values(self) -> Mapping[str, Sequence[float]]: ...
 
     @property
+    def measures(self) -> Mapping[str, Measure]:
+        """The figures that are no means of `values`, such as F1, as functions of means of the examples' numbers."""
+        ...
+
+    @property
     def labels(self) -> tuple[LabelScore, ...]:
         """Precision, recall and F1 of each label, where the task has labels."""
         ...
@@ -67,10 +73,11 @@ class Figures:
     confusion: tuple[tuple[int, ...], ...] = ()
     lower_is_better: bool = False
     values: Mapping[str, Sequence[float]] = field(default_factory=dict, compare=False, repr=False)
+    measures: Mapping[str, Measure] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def worth(self) -> float:
         return -self.figures[self.main] if self.lower_is_better else self.figures[self.main]
 
     def to_dict(self) -> dict[str, Any]:
-        return {name: value for name, value in asdict(self).items() if name != "values"}
+        return {name: value for name, value in asdict(self).items() if name not in ("values", "measures")}

@@ -58,13 +58,10 @@ class Cache:
         """Each token's place in its own sequence, `NOWHERE` for padding; (1, S) where all sequences are alike."""
         self.memory_BSD: Tensor | None = None
         self.source_documents: Tensor | None = None
+        self.is_even = True
+        """Whether there is no padding."""
         self.longest = 0
         """Tokens of the longest sequence."""
-
-    @property
-    def is_even(self) -> bool:
-        """Whether there is no padding."""
-        return self.places_BS is None or len(self.places_BS) == 1
 
     def extend(self, batch: Batch) -> Tensor:
         """Take note of a batch's tokens; returns their places (B or 1, T)."""
@@ -75,7 +72,7 @@ class Cache:
             else:
                 there_BT = batch.documents != PADDING
                 places_BT = torch.where(there_BT, there_BT.cumsum(dim=1) - 1, NOWHERE)
-            self.places_BS = places_BT
+            self.places_BS, self.is_even = places_BT, batch.documents is None
             self.longest = int(places_BT.max()) + 1
             return places_BT
         last_B1 = self.places_BS.amax(dim=1, keepdim=True)
@@ -100,3 +97,4 @@ class Cache:
             kept.select(rows)
         if self.places_BS is not None and not self.is_even:
             self.places_BS = self.places_BS[rows]
+            self.longest = int(self.places_BS.max()) + 1

@@ -151,5 +151,5 @@ BERT = (
     _bert("MegatronBertForPreTraining", "next-sentence", norm_place=("pre",), pooler=(True,)),
 )
 """In the order in which export tries them."""
-BERT_BODY = _bert("BertModel", "masked")
+BERT_BODY = _bert("BertModel", "none")
 """Read only, without its pooler: a head that is tied to the embedding stands where it has none."""

@@ -8,7 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from isoflop.adaptation import Files, Machine, Recipe, Result, finetune, load_adapted, load_classifier, task_named
+from isoflop.adaptation import (
+    Files,
+    Machine,
+    Ready,
+    Recipe,
+    Result,
+    finetune,
+    load_adapted,
+    load_classifier,
+    method_named,
+    task_named,
+)
 from isoflop.adaptation.long_text import WAYS
 from isoflop.errors import UserError
 
@@ -55,6 +66,28 @@ def test_every_way_trains_saves_loads_and_predicts_the_same(
         assert not any("segments" in note for note in result.warnings)
 
 
+@pytest.mark.parametrize(
+    ("way", "method"),
+    [
+        ("hierarchical", "lora"),
+        ("hierarchical", "prefix"),
+        ("hierarchical", "prompt"),
+        ("window", "lora"),
+        ("window", "prefix"),
+    ],
+)
+def test_ways_go_with_methods(encoder: Path, long_files: Files, tmp_path: Path, way: str, method: str) -> None:
+    split = task_named("classify", {"long": way}).read(long_files)
+    recipe = Recipe(method=method_named(method, rank=2 if method == "lora" else None), epochs=1)
+    ready, *_ = finetune(encoder, split, out=tmp_path, recipe=recipe, machine=Machine(1))
+    assert isinstance(ready, Ready)
+    if way == "window":  # the model with windows is what the method was put into
+        assert ready.trained < 0.1 * ready.params
+    told = [row.split(",") for row in (tmp_path / "predictions-test.csv").read_text().splitlines()[1:]]
+    again = load_classifier(tmp_path).predict(split.parts["test"].texts)
+    assert [guess.probability for guess in again] == pytest.approx([float(row[3]) for row in told], abs=1e-5)
+
+
 def test_segments_find_what_one_end_does_not_show(encoder: Path, long_files: Files, tmp_path: Path) -> None:
     split = task_named("classify", {"long": "segments", "join": "max"}).read(long_files)
     *_, result = finetune(encoder, split, out=tmp_path, recipe=Recipe(learning_rate=5e-3, epochs=6), machine=Machine(1))
@@ -67,6 +100,8 @@ def test_windows_make_the_context_longer_and_are_saved(encoder: Path, long_files
         pass
     body = load_classifier(tmp_path).model.body
     assert (body.shape.context, body.shape.attention, body.shape.attention_span) == (128, "window", 16)
+    with pytest.raises(UserError, match="--long window does not go with prompt"):
+        next(finetune(encoder, split, out=tmp_path / "prompt", recipe=Recipe(method=method_named("prompt"))))
     with pytest.raises(UserError, match="longer than the model's 32 tokens"):
         next(finetune(encoder, split, out=tmp_path / "short", recipe=Recipe(longest=32)))
 

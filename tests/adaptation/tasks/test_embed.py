@@ -142,6 +142,18 @@ def test_it_trains_saves_loads_and_finds_the_same(encoder: Path, pairs_tables: F
     assert [float(x) for x in row[0].split()] == pytest.approx(after.vectors(["the red cat"])[0][0].tolist(), abs=1e-6)
 
 
+@pytest.mark.parametrize("method", ["lora", "prefix", "prompt"])
+def test_every_kind_of_method_is_saved_and_loads(
+    encoder: Path, pairs_tables: Files, tmp_path: Path, method: str
+) -> None:
+    split = task_named("embed").read(pairs_tables)
+    recipe = Recipe(method=method_named(method), epochs=1)
+    *_, result = finetune(encoder, split, out=tmp_path / "out", recipe=recipe, machine=Machine(1))
+    assert pairs_tables.test is not None
+    examined = task_named("embed").examine(read_embedder(tmp_path / "out"), pairs_tables.test)  # type: ignore[attr-defined]
+    assert examined.scores.figures == pytest.approx(result.scores["test"].figures, abs=1e-6)
+
+
 def test_a_query_in_several_rows_is_measured_once_with_all_its_documents(
     tmp_path: Path, write_table: Callable[..., Path]
 ) -> None:

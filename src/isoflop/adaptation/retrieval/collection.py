@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from isoflop.adaptation.table import read_rows
+from isoflop.adaptation.rows import read_rows
 from isoflop.errors import UserError
 
 ID_NAMES = ("id", "_id", "docid", "doc_id", "qid", "query_id")

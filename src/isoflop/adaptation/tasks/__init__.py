@@ -11,7 +11,13 @@ from isoflop.errors import UserError
 
 TASKS: dict[str, tuple[str, str]] = {
     "classify": ("isoflop.adaptation.tasks.classify", "Classify"),
+    "multilabel": ("isoflop.adaptation.tasks.multilabel", "MultiLabel"),
+    "pairs": ("isoflop.adaptation.tasks.pairs", "Pairs"),
+    "tokens": ("isoflop.adaptation.tasks.tokens", "Tokens"),
+    "qa": ("isoflop.adaptation.tasks.qa", "Questions"),
+    "seq2seq": ("isoflop.adaptation.tasks.seq2seq", "Seq2Seq"),
     "embed": ("isoflop.adaptation.tasks.embed", "Embed"),
+    "cloze": ("isoflop.adaptation.tasks.cloze", "Cloze"),
 }
 """Name -> module and class."""
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from isoflop.adaptation.batches import TextBatches
@@ -25,7 +27,7 @@ from isoflop.adaptation.split import TRAIN, Split, check_measurable, make_split
 from isoflop.adaptation.table import LabelledTexts, read_labelled
 from isoflop.adaptation.task import Files, Floor, Measured, Predictor
 from isoflop.errors import UserError
-from isoflop.evaluation.classification import classification_scores
+from isoflop.evaluation.classification import classification_measures, classification_scores
 from isoflop.models import Model
 from isoflop.models.storage import write_weights
 
@@ -67,11 +69,19 @@ class Classify:
         """What the engine trains."""
         context = pretrained.model.shape.context
         if self.long == "window":
+            if recipe.method.places:
+                raise UserError(f"--long window does not go with {recipe.method.name}: only near tokens would see it.")
             context = LONGER * context if recipe.longest is None else recipe.longest
             longer = with_windows(pretrained.model, recipe.tokens_of(context))
             pretrained = replace(pretrained, model=longer, info=replace(pretrained.info, shape=longer.shape))
         reading = Reading(recipe.tokens_of(context), self.long, self.join, self.most)
         return ClassifyTrial(pretrained, split, recipe, reading)
+
+    def examine(self, predictor: Any, table: Path) -> Measured:
+        """Labels and their probabilities, and how right they are, on another table."""
+        part = read_labelled(table, text=self.text, label=self.label)
+        check_labels(part, predictor.labels, None)
+        return measured(predictor.probabilities(part.texts), part.labels, predictor.labels)
 
     @staticmethod
     def load(folder: Path, record: Mapping[str, Any]) -> Predictor:
@@ -104,7 +114,11 @@ class TextClassifier:
         check_filled([(text,) for text in texts])
         if not texts:
             return []
-        return guesses(probabilities(self.model, self.reading.tokens(self.tokenizer, texts)), self.labels)
+        return guesses(self.probabilities(texts), self.labels)
+
+    def probabilities(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """The probability of every label for each text (N, K)."""
+        return probabilities(self.model, self.reading.tokens(self.tokenizer, texts))
 
     def rows(self, examples: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
         """Label, its probability and the text."""
@@ -132,13 +146,7 @@ class ClassifyTrial:
         """Labels and their probabilities, and how right they are."""
         del is_last
         found = probabilities(self.model, self.tokens[part])
-        told = guesses(found, self.split.labels)
-        rows = [
-            (label, guess.label, f"{guess.probability:.6f}")
-            for label, guess in zip(self.split.parts[part].labels, told, strict=True)
-        ]
-        scores = classification_scores(found, self.split.answers(part), labels=self.split.labels)
-        return Measured(scores, ("label", "predicted", "probability"), rows)
+        return measured(found, self.split.parts[part].labels, self.split.labels)
 
     def floor(self) -> Floor | None:
         """Counted words."""
@@ -153,11 +161,22 @@ class ClassifyTrial:
         save_adapted(folder, model.body, model.head.state_dict(), info=self.pretrained.info, record=record)
 
 
+def measured(found: NDArray[np.float64], answers: Sequence[str], labels: tuple[str, ...]) -> Measured:
+    """Scores of probabilities (N, K), and a row for each text."""
+    number = {label: at for at, label in enumerate(labels)}
+    numbers = [number[answer] for answer in answers]
+    told = guesses(found, labels)
+    rows = [(answer, guess.label, f"{guess.probability:.6f}") for answer, guess in zip(answers, told, strict=True)]
+    scores = classification_scores(found, numbers, labels=labels)
+    scores = replace(scores, measures=classification_measures(found, numbers))
+    return Measured(scores, ("label", "predicted", "probability"), rows)
+
+
 def read_split(
     train: Path, *, dev: Path | None = None, test: Path | None = None, text: str | None = None, label: str | None = None
 ) -> Split:
     """Read texts with one label each. Raises `UserError` as `Classify.read` does, and for nothing to measure on."""
-    files = Files(train, dev, test)
+    files = Files.of(train, dev, test)
     check_measurable(files.named)
     return Classify(text, label).read(files)
 
@@ -188,13 +207,16 @@ def in_order(labels: set[str]) -> tuple[str, ...]:
     return tuple(sorted(labels))
 
 
-def check_labels(part: LabelledTexts, labels: tuple[str, ...], train: Path) -> None:
-    """Raises `UserError` with its place for the part's first label that is not one of `labels`, those of `train`."""
+def check_labels(part: LabelledTexts, labels: tuple[str, ...], train: Path | None) -> None:
+    """Raises `UserError` with its place for the part's first label that is not one of `labels`, those of `train`, or of
+    a trained model where that is None."""
     known = set(labels)
     for place, answer in zip(part.places, part.labels, strict=True):
         for label in (answer,) if isinstance(answer, str) else answer:
             if label not in known:
+                where = f"{part.source}, {place}: the label {label!r}"
+                if train is None:
+                    raise UserError(f"{where} is none of the model's ({', '.join(labels[:6])}, …): it can't be right.")
                 raise UserError(
-                    f"{part.source}, {place}: the label {label!r} is not in {train}, so nothing can learn it: "
-                    "add examples of it there, or correct it."
+                    f"{where} is not in {train}, so nothing can learn it: add examples of it there, or correct it."
                 )

@@ -19,9 +19,10 @@ from isoflop.adaptation.recipe import Recipe
 from isoflop.adaptation.retrieval.bi_encoder import BiEncoder, PairBatches, Pairs
 from isoflop.adaptation.retrieval.bm25 import BM25
 from isoflop.adaptation.retrieval.embedder import Embedder, token_vectors
+from isoflop.adaptation.rows import read_rows
 from isoflop.adaptation.saved import TASK, damaged, load_body, save_adapted
 from isoflop.adaptation.split import TRAIN, Split, make_split
-from isoflop.adaptation.table import Columns, LabelledTexts, read_rows
+from isoflop.adaptation.table import Columns, LabelledTexts
 from isoflop.adaptation.task import Files, Floor, Measured
 from isoflop.errors import UserError
 from isoflop.evaluation.ranking import DEPTH, ranking_scores

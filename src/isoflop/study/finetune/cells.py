@@ -19,6 +19,7 @@ from isoflop.adaptation import (
 from isoflop.errors import UserError
 from isoflop.executors import Task
 from isoflop.runs import Run, read_run
+from isoflop.study.config import FINETUNE
 from isoflop.study.finetune.config import FinetuneStudyConfig, RecipeConfig, TableConfig
 from isoflop.study.finetune.subsets import subset_of
 
@@ -50,6 +51,8 @@ def pretraining_of(folder: Path) -> Pretraining:
     if not (run_folder / "run.json").exists():
         return Pretraining(run_folder.name, str(folder))
     run = read_run(run_folder)
+    if run.role == FINETUNE:  # that record is not of its pretraining
+        return Pretraining(run_folder.name, str(folder))
     speed = run.flops / run.seconds if run.seconds else None
     return Pretraining(run_folder.name, str(folder), run.tokens, run.flops, speed)
 
@@ -117,13 +120,13 @@ def row_of(cell: Cell, folder: Path, *, judged: str) -> dict[str, Any] | None:
     result = read_result(folder)
     row: dict[str, Any] = dict.fromkeys(COLUMNS)
     for part, scores in result.scores.items():
-        row |= {f"{part}_accuracy": scores.accuracy, f"{part}_nats": scores.nats}
-    floor = None if result.floor is None else 1 - result.floor.scores[judged].accuracy
+        row |= {f"{part}_accuracy": scores.figures["accuracy"], f"{part}_nats": scores.nats}
+    floor = None if result.floor is None else 1 - result.floor.scores[judged].figures["accuracy"]
     return (
         row
         | _of_the_run(cell, run)
         | {
-            "error": 1 - result.scores[judged].accuracy,
+            "error": 1 - result.scores[judged].figures["accuracy"],
             "loss": result.scores[judged].nats,
             "floor_error": floor,
         }

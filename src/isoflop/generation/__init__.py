@@ -1,0 +1,24 @@
+"""What a decoder or an encoder-decoder writes: tokens chosen greedily, drawn, or searched by beams."""
+
+from isoflop.generation.decoding import Beams, Choice, Decoding, Greedy, Sample
+from isoflop.generation.generate import Answer, generate_tokens
+from isoflop.generation.manner import Manner, read_manner
+from isoflop.generation.reader import Marks
+from isoflop.generation.text import TextGenerator, Written, read_generator, text_generator
+
+__all__ = [
+    "Answer",
+    "Beams",
+    "Choice",
+    "Decoding",
+    "Greedy",
+    "Manner",
+    "Marks",
+    "Sample",
+    "TextGenerator",
+    "Written",
+    "generate_tokens",
+    "read_generator",
+    "read_manner",
+    "text_generator",
+]
