@@ -1,9 +1,13 @@
 """What dividing costs: two processes against one with half the batch, and a checkpoint against a step.
 
-    python benchmarks/parallel_efficiency.py [--steps 12] [--width 256]
+    python benchmarks/parallel_efficiency.py [--steps 8] [--width 256] [--sequences 16]
 
 Efficiency is the time of a step of one process over that of two with twice the batch; 1 is ideal. It is given on the
 wall clock, which needs two idle cores, and on the processes' own clock, which leaves out waiting for the other one.
+
+What dividing adds to a step is work on every weight (gathered, copied, reduced), whatever the number of tokens; so it
+is compared at so many tokens a process and step as a training has on a device, 16 sequences of 256, where products
+with tokens dominate. `--sequences 4` shows the other side.
 """
 
 from __future__ import annotations
@@ -29,12 +33,11 @@ from isoflop.training import OptimizerConfig, build_optimizer  # noqa: E402
 from parallel.world import run_world  # noqa: E402
 
 MESHES = {"one": Mesh(), "ddp": Mesh(replicate=2), "fsdp2": Mesh(shard=2)}
-SEQUENCES = 4
 
 
-def step_times(name: str, shape: ModelShape, steps: int) -> dict[str, float]:
+def step_times(name: str, shape: ModelShape, *, steps: int, sequences: int) -> dict[str, float]:
     """Median seconds of a step: wall clock, own clock; for one process also what a save takes the training."""
-    groups, batch = make_groups(MESHES[name]), SEQUENCES * MESHES[name].data
+    groups, batch = make_groups(MESHES[name]), sequences * MESHES[name].data
     with weights_on_meta():
         plain, rules = build_model(shape, parametrization("u-mup"), base=shape, seed=0)
     model = parallelize(plain, groups, method=Method(), batch=batch)
@@ -68,7 +71,7 @@ def work(names: list[str], settings: argparse.Namespace) -> None:
     """One process of a world: measure and, in the first, print as JSON."""
     shape = a_shape(settings.width)
     with processes():
-        found = {name: step_times(name, shape, settings.steps) for name in names}
+        found = {name: step_times(name, shape, steps=settings.steps, sequences=settings.sequences) for name in names}
         if dist.get_rank() == 0:
             print(json.dumps(found))
 
@@ -81,21 +84,23 @@ def a_shape(width: int) -> ModelShape:
 def main() -> None:
     """Measure each world and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=12)
+    parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--width", type=int, default=256)
+    parser.add_argument("--sequences", type=int, default=16)
     parser.add_argument("--work", nargs="+", default=[])
     settings = parser.parse_args()
     if settings.work:
         work(settings.work, settings)
         return
-    arguments = ("--steps", settings.steps, "--width", settings.width, "--work")
+    given = ("--steps", settings.steps, "--width", settings.width, "--sequences", settings.sequences)
+    arguments = (*given, "--work")
     script = str(Path(__file__).resolve())
     found: dict[str, dict[str, float]] = {}
     for size, names in ((1, ["one"]), (2, ["ddp", "fsdp2"])):
         printed = run_world(size, *arguments, *names, script=script, timeout=900)[0]
         found.update(json.loads(printed.strip().splitlines()[-1]))
     one, params = found["one"], count_params(a_shape(settings.width)).total
-    print(f"{params:,} parameters, {SEQUENCES * 256:,} tokens a process and step")
+    print(f"{params:,} parameters, {settings.sequences * 256:,} tokens a process and step")
     print("| layout | step, s | efficiency, wall clock | efficiency, own clock |\n| --- | --- | --- | --- |")
     for name, times in found.items():
         shares = " | ".join(f"{one[clock] / times[clock]:.2f}" for clock in ("wall", "own"))

@@ -94,6 +94,14 @@ def test_a_loss_in_chunks_never_holds_the_logits_of_a_large_vocabulary() -> None
     assert chunked.total < whole.total / 2
 
 
-def test_devices_that_share_a_model_are_not_taken_for_one_that_is_alone() -> None:
+def test_a_replica_needs_what_a_device_alone_needs_and_a_shard_less() -> None:
     load = Workload(replace(OWN, vocab=512), 16, EAGER_CPU, "fp32")
-    assert memory_per_device(load, Layout(data=2, shard="none", micro_batch=8)).gradients > 0
+    replica, shard = (memory_per_device(load, Layout(data=2, shard=kind, micro_batch=8)) for kind in ("none", "all"))
+    assert replica == own(512, entries=EAGER_CPU.loss_entries)
+    assert (shard.weights, shard.optimizer) == (replica.weights / 2, replica.optimizer / 2)
+    assert 0 < shard.gathered < 2 * replica.weights  # two layers and the tables, with their gradients
+
+
+def test_stages_add_up_their_gradients() -> None:
+    load = Workload(replace(OWN, vocab=512), 16, EAGER_CPU, "fp32")
+    assert memory_per_device(load, Layout(pipeline=2, shard="none", micro_batch=4)).gradients > 0

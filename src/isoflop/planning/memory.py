@@ -32,32 +32,35 @@ class MemoryUse:
 def memory_per_device(load: Workload, layout: Layout) -> MemoryUse:
     """Bytes on the stage that holds most: the first (most micro-batches in flight) or the last (with the logits).
 
-    Where the program is known moment by moment and the device is alone, what the fullest moment holds; else everything
+    Where the program is known moment by moment and there is no pipeline, what the fullest moment holds; else everything
     that is ever held, as if at once.
     """
-    if load.program.drops_gradients and layout.devices == 1:
+    if load.program.drops_gradients and layout.pipeline == 1:
         return max(moments(load, layout).values(), key=lambda use: use.total)
     first = _stage(load, layout, last=layout.pipeline == 1)
     return first if layout.pipeline == 1 else max(first, _stage(load, layout, last=True), key=lambda use: use.total)
 
 
 def moments(load: Workload, layout: Layout) -> dict[str, MemoryUse]:
-    """What one device that trains alone holds at the moments of a step that can be the fullest.
+    """What a device holds at the moments of a step that can be the fullest; all layouts but pipelines.
 
     Gradients are freed before the forward pass, unless several micro-batches add them up. Full, the loss makes the
     logits and their log-softmax, then the gradient of each; in chunks, the gradients of head and features instead. In
     the backward pass of the last layer a gated feed-forward has two gradients of its hidden size beside all that was
-    kept. A tied table gets one gradient as the head's and one as the embedding's.
+    kept. A tied table gets one gradient as the head's and one as the embedding's. Of what sharding gathers, the forward
+    pass has the weights and only the backward pass their gradients.
     """
     shape, program = load.shape, load.program
     every = _stage(load, layout, last=True)
-    e, tokens = program.element, layout.micro_batch * shape.context
-    stream, table = e * tokens * shape.width, e * shape.vocab * shape.width
-    norm = 2 * stream
-    full = replace(every, activations=every.activations + norm, logits=0.0)
+    e, tokens = program.element, layout.micro_batch * shape.context / layout.context
+    stream = e * tokens * shape.width / (layout.tensor if layout.sequence else 1)
+    table, norm = e * shape.vocab * shape.width / layout.tensor, 2 * stream
+    backward_full = replace(every, activations=every.activations + norm, logits=0.0)
+    full = replace(backward_full, gathered=every.gathered / 2)
     # With several micro-batches gradients add up, and none is freed before the last.
-    freed = full if layout.micro_batches(load.sequences) > 1 else replace(full, gradients=0.0)
-    entries = tokens * shape.vocab
+    several = layout.micro_batches(load.sequences) > 1
+    freed = full if several else replace(full, gradients=0.0)
+    entries = tokens * shape.vocab / layout.tensor
     once = e * min(entries, program.loss_entries or entries)
     if program.loss_entries:
         loss, backward = (
@@ -66,12 +69,14 @@ def moments(load: Workload, layout: Layout) -> dict[str, MemoryUse]:
         )
     else:
         loss, backward = replace(freed, logits=2 * once), replace(freed, logits=3 * once)
-    hidden = e * tokens * shape.ffn * (2 if shape.matrices_per_feed_forward == 3 else 1)
+    hidden = e * tokens * shape.ffn * (2 if shape.matrices_per_feed_forward == 3 else 1) / layout.tensor
     return {
         "loss": loss,
         "loss backward": backward,
-        "last layer backward": replace(freed, gradients=freed.gradients or table, buffers=hidden + stream),
-        "embedding backward": replace(full, activations=stream, buffers=stream + (table if shape.tied else 0)),
+        "last layer backward": replace(
+            freed, gathered=every.gathered, gradients=freed.gradients or table, buffers=hidden + stream
+        ),
+        "embedding backward": replace(backward_full, activations=stream, buffers=stream + (table if shape.tied else 0)),
     }
 
 
