@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -71,15 +72,14 @@ def _from_table(path: Path, source: str | None, target: str | None) -> LabelledT
     if first is None:
         raise UserError(f"{path} has no rows: a table needs a header and a line for each pair.")
     names = list(first[1])
-    columns = Columns(
-        text=_column(path, names, source, SOURCES, "source"), label=_column(path, names, target, TARGETS, "target")
-    )
+    text = _column(path, names, source, SOURCES, "source")
+    label = _column(path, names, target, TARGETS, "target")
 
     def pairs() -> Iterator[tuple[str, str, Target]]:
-        for place, record in (first, *rows):
-            yield place, str(_cell(record.get(columns.text), " ".join)), _cell(record.get(columns.label), tuple)
+        for place, record in itertools.chain([first], rows):
+            yield place, str(_cell(record.get(text), " ".join)), _cell(record.get(label), tuple)
 
-    return _checked(path, columns, pairs())
+    return _checked(path, Columns(text, label), pairs())
 
 
 def _column(path: Path, names: list[str], asked: str | None, usual: tuple[str, ...], what: str) -> str:
