@@ -17,6 +17,8 @@ TASKS: dict[str, tuple[str, str]] = {
     "pairs": ("isoflop.adaptation.tasks.pairs", "Pairs"),
     "tokens": ("isoflop.adaptation.tasks.tokens", "Tokens"),
     "seq2seq": ("isoflop.adaptation.tasks.seq2seq", "Seq2Seq"),
+    "generate": ("isoflop.adaptation.tasks.continuation", "Generate"),
+    "chat": ("isoflop.adaptation.tasks.chat", "Chat"),
 }
 """Name -> module and class."""
 

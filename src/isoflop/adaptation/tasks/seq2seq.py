@@ -15,16 +15,16 @@ from numpy.typing import NDArray
 from isoflop.adaptation.parallel_text import Target, read_pairs, references
 from isoflop.adaptation.pretrained import Pretrained
 from isoflop.adaptation.recipe import Recipe
-from isoflop.adaptation.saved import check_filled, save_adapted
+from isoflop.adaptation.saved import save_adapted
 from isoflop.adaptation.split import TRAIN, Split, make_split
 from isoflop.adaptation.table import LabelledTexts
 from isoflop.adaptation.task import Files, Floor, Measured, Predictor
-from isoflop.adaptation.writing import Lesson, LessonBatches, Writer, manner_of, mean_nats
+from isoflop.adaptation.writing import Lesson, LessonBatches, SavedWriter, Writer, manner_of, mean_nats
 from isoflop.errors import UserError
 from isoflop.evaluation.measure import Measure
 from isoflop.evaluation.scores import Figures
 from isoflop.evaluation.text_metrics import best_of, bleu, bleu_counts, bleu_of_means, chrf, exact_match, rouge
-from isoflop.generation import Beams, Decoding, Greedy, TextGenerator, read_generator, text_generator
+from isoflop.generation import Beams, Decoding, Greedy, read_generator, text_generator
 
 METRICS = ("bleu", "rouge")
 ROUGE = ("ROUGE-1", "ROUGE-2", "ROUGE-L")
@@ -82,22 +82,6 @@ class Seq2Seq:
     def load(folder: Path, record: Mapping[str, Any]) -> Predictor:
         """The model in `folder`."""
         return SavedWriter(read_generator(folder), Decoding(Greedy(), int(record.get("answer", 128))))
-
-
-@dataclass(frozen=True)
-class SavedWriter:
-    """A saved model that writes, greedily."""
-
-    generator: TextGenerator
-    decoding: Decoding
-    inputs = ("source",)
-
-    def rows(self, examples: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
-        """What it writes for each source, and the source."""
-        check_filled(examples)
-        sources = [source for (source,) in examples]
-        written = self.generator.write(sources, self.decoding)
-        return [(one.text.strip(), text) for one, text in zip(written, sources, strict=True)]
 
 
 class Seq2SeqTrial:
