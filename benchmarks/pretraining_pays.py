@@ -3,16 +3,18 @@
     python benchmarks/pretraining_pays.py OUT [--tokens 12e6] [--threads 2] [--figure docs/pretraining_pays.svg]
 
 Needs ISOFLOP_DATA (novels_en, sst2). The encoder (4 layers × 192, masked tokens, u-μP) is pretrained on novels_en by
-runs of 1/20, 1/8, 1/4, 1/2 and 1 of `--tokens`, each with its own schedule, and is taken untrained too. Fine-tuning
-trains all weights; its rate is chosen on dev, for the untrained model and for the one pretrained longest (which
-stands for the others), and only then test is looked at: three seeds at both ends, one between. Interrupt it as you
-like: the same command goes on. Exit code 1 where the longest pretraining gains less than 5 points of test accuracy
-over none.
+runs of 1/20, 1/8, 1/4, 1/2 and 1 of `--tokens`, each with its own schedule, and is taken untrained too. The
+pretraining's rate is the one of `--rates` with the lowest loss of masked tokens after the shortest run, moved to
+longer ones as a study does. Fine-tuning trains all weights; its rate is chosen on dev, for the untrained model and
+for the one pretrained longest (which stands for the others), and only then test is looked at: three seeds at both
+ends, one between. Interrupt it as you like: the same command goes on. Exit code 1 where the longest pretraining gains
+less than 5 points of test accuracy over none.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
 from collections.abc import Sequence
@@ -25,6 +27,7 @@ from isoflop.files import write_json, write_text
 from isoflop.models import build_model, parametrization, save_model
 from isoflop.runs import Run
 from isoflop.shapes import ModelShape
+from isoflop.study.jobs import HORIZON_POWER
 from isoflop.training import Progress, pretrain
 from isoflop.training.plan import DataSettings, Plan, TrainSettings
 from isoflop.training.text import read_text
@@ -33,6 +36,7 @@ DATA = Path(os.environ.get("ISOFLOP_DATA", Path(__file__).resolve().parents[2] /
 SHAPE = ModelShape(4, 192, 3, 4100, 128, 512, norm="plain", stack="encoder")
 SHARES = (0.05, 0.125, 0.25, 0.5, 1.0)
 BATCH_TOKENS, WARMUP = 2048, 0.05
+PRETRAINING_RATES = (0.5, 1.0, 2.0, 4.0)
 RATES = (1e-4, 3e-4, 1e-3)
 SEEDS = (0, 1, 2)
 GAIN = 0.05
@@ -54,9 +58,10 @@ def plan_of(tokens: int, rate: float) -> Plan:
 
 @dataclass(frozen=True)
 class Pretrained:
-    """A model on disk, the FLOPs (6ND) and seconds that it took, and the loss that it came to."""
+    """A model on disk, the tokens, FLOPs (6ND) and seconds that it took, and the loss that it came to."""
 
     folder: Path
+    tokens: int
     flops: float
     seconds: float
     loss: float | None
@@ -70,7 +75,7 @@ def untrained(folder: Path, plan: Plan) -> Pretrained:
         write_text(tokenizer, with_special_tokens(read_text(plan).data.tokenizer(), plan.special_tokens).to_str())
         named = plan.train.parametrization
         save_model(folder, model, parametrization=named, base=SHAPE, objective="masked", tokenizer=tokenizer)
-    return Pretrained(folder, 0.0, 0.0, None)
+    return Pretrained(folder, 0, 0.0, 0.0, None)
 
 
 def pretrained(folder: Path, plan: Plan, threads: int) -> Pretrained:
@@ -85,7 +90,7 @@ def pretrained(folder: Path, plan: Plan, threads: int) -> Pretrained:
             )
         if isinstance(event, Run):
             run = event
-    return Pretrained(folder / "model", run.flops, run.seconds, run.loss)
+    return Pretrained(folder / "model", run.tokens, run.flops, run.seconds, run.loss)
 
 
 @dataclass(frozen=True)
@@ -119,7 +124,7 @@ class Bench:
 class Point:
     """A point of the curve: test accuracies by seed."""
 
-    name: str
+    tokens: int
     flops: float
     seconds: float
     loss: float | None
@@ -141,18 +146,17 @@ def curve(bench: Bench, models: Sequence[Pretrained]) -> tuple[list[Point], floa
         rate = rates.get(id(model), usual)
         results = [bench.finetuned(model, rate, seed) for seed in (SEEDS if model in (first, last) else SEEDS[:1])]
         floor = results[0].floor.scores["test"].accuracy if results[0].floor else floor
-        name = model.folder.parent.name if model.folder.name == "model" else "untrained"
         found = tuple(one.scores["test"].accuracy for one in results)
-        points.append(Point(name, model.flops, model.seconds, model.loss, rate, found))
+        points.append(Point(model.tokens, model.flops, model.seconds, model.loss, rate, found))
     return points, floor
 
 
 def say(points: Sequence[Point], floor: float) -> None:
     """Print the curve."""
-    print(f"{'pretraining':>12} {'FLOPs':>9} {'minutes':>8} {'loss':>7} {'rate':>7} {'test accuracy':>14} {'seeds':>6}")
+    print(f"{'tokens':>12} {'FLOPs':>9} {'minutes':>8} {'loss':>7} {'rate':>7} {'test accuracy':>14} {'seeds':>6}")
     for one in points:
         loss = "" if one.loss is None else f"{one.loss:.3f}"
-        row = f"{one.name:>12} {one.flops:>9.2g} {one.seconds / 60:>8.1f} {loss:>7} {one.rate:>7g} {one.mean:>14.4f}"
+        row = f"{one.tokens:>12,} {one.flops:>9.2g} {one.seconds / 60:>8.1f} {loss:>7} {one.rate:>7g} {one.mean:>14.4f}"
         print(f"{row} {len(one.accuracies):>6}")
     print(f"{'floor':>12} {floor:>53.4f}")
 
@@ -190,20 +194,24 @@ def main() -> int:
     asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     asked.add_argument("out", type=Path)
     asked.add_argument("--tokens", type=float, default=12e6)
-    asked.add_argument("--rate", type=float, default=1.0)
+    asked.add_argument("--rates", type=float, nargs="+", default=PRETRAINING_RATES)
     asked.add_argument("--epochs", type=int, default=3)
     asked.add_argument("--threads", type=int, default=2)
     asked.add_argument("--shares", type=float, nargs="+", default=SHARES)
     asked.add_argument("--figure", type=Path)
     options = asked.parse_args()
-    plans = [plan_of(round(share * options.tokens), options.rate) for share in options.shares]
-    models = [untrained(options.out / "untrained", plans[0])]
-    for share, plan in zip(options.shares, plans, strict=True):
-        models.append(pretrained(options.out / f"{share:g}", plan, options.threads))
-    bench = Bench(options.out, Machine(options.threads), Recipe(epochs=options.epochs))
+    out, threads, shortest = options.out, options.threads, round(min(options.shares) * options.tokens)
+    swept = {rate: pretrained(out / f"rate-{rate:g}", plan_of(shortest, rate), threads) for rate in options.rates}
+    best = min(swept, key=lambda rate: swept[rate].loss or math.inf)
+    models = [untrained(out / "untrained", plan_of(shortest, best)), swept[best]]
+    for share in sorted(options.shares)[1:]:
+        tokens = round(share * options.tokens)
+        plan = plan_of(tokens, best * (tokens / shortest) ** HORIZON_POWER)
+        models.append(pretrained(out / f"{share:g}", plan, threads))
+    bench = Bench(out, Machine(threads), Recipe(epochs=options.epochs))
     points, floor = curve(bench, models)
     say(points, floor)
-    write_json(options.out / "curve.json", {"floor": floor, "points": [vars(one) for one in points]})
+    write_json(out / "curve.json", {"floor": floor, "points": [vars(one) for one in points]})
     if options.figure:
         draw(points, floor, options.figure)
     gain = points[-1].mean - points[0].mean

@@ -90,3 +90,46 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(
     assert done.returncode == 2
     assert sentence in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_several_seeds_are_told_in_one_table(isoflop: Isoflop, model: Path, table: Path, tmp_path: Path) -> None:
+    settings = ("--method", "prefix", "--prompt-length", 3, "--threads", 1, "--epochs", 1, "--patience", 1)
+    asked = ("finetune", model, table, "--dev", table, "--out", tmp_path / "out", "--seeds", "0,1", *settings)
+    done = isoflop(*asked)
+    assert done.returncode == 0, done.stderr
+    assert "seed-1 (2 of 2)" in done.stdout
+    assert "mean ± s.d." in done.stdout
+    assert "Sample standard deviation over 2" in done.stdout
+    assert (tmp_path / "out" / "summary.json").exists()
+    told = isoflop("predict-text", tmp_path / "out" / "seed-0", "yes oh 3")
+    assert told.returncode == 0, told.stderr
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (("--seeds", "a,b"), "write numbers with commas between"),
+        (("--method", "lora", "--prompt-length", 4), "is for prompts and prefixes"),
+        (("--class-weights", "3=2"), "'3', which is no label: they are 0, 1"),
+        (("--label-smoothing", 1), "--label-smoothing must be"),
+        (("--joint-text", "x.txt"), "add --joint-alpha"),
+        (("--patience", 2), "name a table with --dev"),
+    ],
+)
+def test_a_recipe_that_cannot_be_is_a_clear_mistake(
+    flags: tuple[object, ...],
+    sentence: str,
+    model: Path,
+    table: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from isoflop.cli import main
+
+    asked = ("isoflop", "finetune", model, table, "--test", table, "--out", tmp_path / "out", *flags)
+    monkeypatch.setattr("sys.argv", [str(word) for word in asked])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 2
+    assert sentence in capsys.readouterr().err

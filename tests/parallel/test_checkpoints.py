@@ -30,7 +30,7 @@ ONE = Layout("one process", Mesh())
 class Training:
     """A small run that was trained for a step, and its checkpoints."""
 
-    def __init__(self, folder: Path, **how: Any) -> None:
+    def __init__(self, folder: Path | Any, **how: Any) -> None:
         self.folder = folder
         self.model, self.optimizer = start(ONE)
         first = dict(a_model(ONE)[0].named_parameters())

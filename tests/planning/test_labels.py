@@ -88,3 +88,15 @@ def test_prices_decide_unless_they_lie_inside_the_interval(joint: Fit) -> None:
     assert cheaper(worth, usd_per_label=10.0, usd_per_flop=1e-12).startswith("pretrain more: ")
     same = worth.amount.value
     assert cheaper(worth, usd_per_label=same * 1e-12, usd_per_flop=1e-12).startswith("cannot say: ")
+
+
+def test_where_pretraining_does_not_help_nothing_is_said_of_its_worth() -> None:
+    draw = np.random.default_rng(5)
+    points = [(x, n) for x in (1e12, 1e13, 1e14) for n in SIZES]
+    x, n = (np.array(column) for column in zip(*points, strict=True))
+    error = (0.1 + 1.6 / n**ALPHA) * np.exp(0.03 * draw.standard_normal(len(n)))
+    law = fit(Runs({"x": x, "finetuning_examples": n, "error": error}), "finetuning", target="error", draws=300)
+    found = exchange(law, labels=30_000, flops=1e14, gain=0.005)
+    assert found.flops_per_label.amount is None
+    assert "more pretraining is not seen to lower the error" in found.flops_per_label.sentence
+    assert cheaper(found.flops_per_label, usd_per_label=1.0, usd_per_flop=1e-9) == found.flops_per_label.sentence

@@ -11,23 +11,28 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
+from torch import Tensor
 
+from isoflop.adaptation.depth import train_from_above, trained_names
 from isoflop.adaptation.floor import MISSING
+from isoflop.adaptation.joint import JointBatches
+from isoflop.adaptation.losses import BALANCED
+from isoflop.adaptation.objective import Objective, label_counts
 from isoflop.adaptation.pretrained import Pretrained, read_pretrained
 from isoflop.adaptation.recipe import Recipe
 from isoflop.adaptation.record import Facts, model_card, now, run_record
 from isoflop.adaptation.result import Result, read_result
 from isoflop.adaptation.saved import CARD
 from isoflop.adaptation.split import Split, check_measurable
+from isoflop.adaptation.stopping import BestEpoch
 from isoflop.adaptation.task import EpochBatches, Measured, Trial
 from isoflop.errors import UserError
 from isoflop.evaluation.scores import TaskScores
 from isoflop.executors import alone
 from isoflop.files import write_json, write_text
-from isoflop.models import Batch, Model
 from isoflop.runs import write_run
 from isoflop.training import Choice, RunSchedule, choose, set_precision, train_steps
 from isoflop.training.checkpoint import load_checkpoint, save_checkpoint
@@ -109,6 +114,8 @@ def finetune(
     """
     check_measurable(split.parts)
     recipe, machine = recipe or Recipe(), machine or Machine()
+    if recipe.patience is not None and "dev" not in split.parts:
+        raise UserError("--patience stops by what dev says: name a table with --dev.")
     if machine.device.startswith("cuda") and not torch.cuda.is_available():
         raise UserError("There is no CUDA device here: leave out --device, or name cpu.")
     out = out.resolve()
@@ -143,15 +150,17 @@ class _Finetuning:
         self.pretrained = read_pretrained(folder, stacks=split.task.stacks)
         self.trial: Trial = split.task.trial(self.pretrained, split, recipe)
         model = self.trial.model
-        recipe.method.prepare(cast(Model, model.body), seed=recipe.seed)
-        for weight in model.unread():
+        recipe.method.prepare(model.body, seed=recipe.seed)
+        for weight in model.unread() if recipe.joint is None else ():  # what was pretrained reads them all
             weight.requires_grad_(False)
         self.per_epoch = self.trial.batches.per_epoch
         self.steps = self.per_epoch * recipe.epochs
-        self.batches = SeededBatches(_OnDevice(self.trial.batches, machine.device), recipe.seed)
+        self.batches = SeededBatches(_OnDevice(self._all_batches(), machine.device), recipe.seed)
         self.choice = _precision(self.pretrained, recipe, self.steps, machine.device)
         set_precision(model.to(machine.device), self.choice)
+        self.objective = Objective(model, recipe.loss, self._label_weights(machine.device))
         self.model, self.trainee = model, Trainee(model, recipe.optimizer(model))
+        self.best = BestEpoch(trained_names(model))
         self.validation: list[tuple[int, float]] = []
         job, step_tokens = _job(folder, self, machine), round(self.trial.epoch_tokens / self.per_epoch)
         self.facts = Facts(job, self.pretrained, split, self.trial.about, self.steps, step_tokens, now())
@@ -161,6 +170,7 @@ class _Finetuning:
         if state is not None:
             self.trainee.load(state)
             self.validation = [(int(step), float(nats)) for step, nats in state["validation"]]
+            self.best.load(state["best"])
         yield self._ready()
         yield from self._steps(stop)
         ended = self._end()
@@ -174,20 +184,38 @@ class _Finetuning:
         return Ready(params, trained, self.steps, self.trainee.step, str(self.choice), self._notes())
 
     def _notes(self) -> tuple[str, ...]:
-        return (*self.pretrained.notes, *self.split.warnings, *self.trial.notes)
+        return (*self.pretrained.notes, *self.split.warnings, *self.trial.notes, *self.recipe.notes(self.model))
+
+    def _all_batches(self) -> EpochBatches | JointBatches:
+        """The task's batches, each with a text to predict where the objective is joint."""
+        joint = self.recipe.joint
+        if joint is None:
+            return self.trial.batches
+        return JointBatches(
+            self.trial.batches, joint, pretrained=self.pretrained, steps=self.steps, seed=self.recipe.seed
+        )
+
+    def _label_weights(self, device: str) -> Tensor | None:
+        """The weight of each label in the loss, where they have any."""
+        loss, labels = self.recipe.loss, self.split.labels
+        counts = label_counts(self.trial.batches, len(labels)) if loss.weights == BALANCED and labels else []
+        weight_K = loss.weight_of(labels, counts)
+        return None if weight_K is None else weight_K.to(device)
 
     def _steps(self, stop: StopRequest) -> Iterator[Event]:
         trainee, recipe, every = self.trainee, self.recipe, max(1, self.steps // CURVE_POINTS)
         schedule = RunSchedule("linear", self.steps, round(recipe.warmup_share * self.steps))
         started, before = time.perf_counter(), trainee.seconds
         saved_at = started
+        self._unfreeze()
         training = train_steps(
-            self.model,
+            self.objective,
             self.batches,
             optimizer=trainee.optimizer,
             steps=range(trainee.step, self.steps),
             lr_factor=schedule.factor,
             clip=recipe.clip,
+            accumulate=recipe.accumulate,
         )
         for step in training:
             trainee.seconds = before + time.perf_counter() - started
@@ -195,19 +223,33 @@ class _Finetuning:
             if trainee.failure is not None:
                 return
             yield Stepped(trainee.step, self.steps, step.loss)
-            if trainee.step % self.per_epoch == 0 and "dev" in self.split.parts:
-                yield self._epoch()
+            if trainee.step % self.per_epoch == 0:
+                if "dev" in self.split.parts:
+                    yield self._epoch()
+                if recipe.patience is not None and self.best.is_over(recipe.patience):
+                    return
+                self._unfreeze()
             if stop.asked or time.perf_counter() - saved_at > CHECKPOINT_SECONDS:
                 saved_at = time.perf_counter()
                 validation = [list(one) for one in self.validation]
-                save_checkpoint(self.out / CHECKPOINT, trainee.state() | {"validation": validation})
+                state = trainee.state() | {"validation": validation, "best": self.best.state()}
+                save_checkpoint(self.out / CHECKPOINT, state)
                 stop.obey()
+
+    def _unfreeze(self) -> None:
+        """Let the blocks be trained whose epoch has come."""
+        if self.recipe.unfreeze is not None:
+            blocks = self.recipe.unfreeze * (self.trainee.step // self.per_epoch)
+            train_from_above(self.model, self.best.trained, blocks=blocks)
 
     def _epoch(self) -> EpochEnded:
         scores = self.trial.measure("dev", is_last=False).scores
         if scores.nats is not None:
             self.validation.append((self.trainee.step, scores.nats))
-        return EpochEnded(self.trainee.step // self.per_epoch, scores)
+        epoch = self.trainee.step // self.per_epoch
+        if self.recipe.patience is not None:
+            self.best.take(self.model, epoch, scores.worth)
+        return EpochEnded(epoch, scores)
 
     def _end(self) -> Result | Diverged:
         trainee = self.trainee
@@ -219,13 +261,15 @@ class _Finetuning:
 
     def _measured(self) -> Result:
         """Make an ordinary model of the trained one, measure it as it will be used, and save it."""
+        self.best.restore(self.model)
         self.recipe.method.finish(self.model.body)
         scores = {name: self._predicted(name) for name in self.split.held_out}
         floor = self.trial.floor()
-        warnings = (*self._notes(), *(() if floor else (MISSING,)))
+        warnings = (*self._notes(), *self.best.notes(self.recipe.epochs), *(() if floor else (MISSING,)))
         result = Result(scores, floor, self.split.hash, self.trainee.seconds, warnings)
         self.model.cpu()
-        write_text(self.out / "model" / CARD, model_card(self.facts, result))
+        told = dataclasses.replace(self.facts, about=self.trial.about)  # a threshold is known only now
+        write_text(self.out / "model" / CARD, model_card(told, result))
         self.trial.save(self.out / "model")
         result.write(self.out)
         return result
@@ -241,10 +285,10 @@ class _Finetuning:
 class _OnDevice:
     """Batches on the device that the model is on."""
 
-    batches: EpochBatches
+    batches: EpochBatches | JointBatches
     device: str
 
-    def at(self, step: int) -> Batch:
+    def at(self, step: int) -> Any:
         return self.batches.at(step).to(self.device)
 
 
@@ -282,6 +326,9 @@ def _job(folder: Path, made: _Finetuning, machine: Machine) -> dict[str, Any]:
         "threads": machine.threads,
         **made.trial.facts,
     }
+    joint = made.recipe.joint
+    if joint is not None and joint.text is not None:
+        job["joint_text_hash"] = _hash(joint.text)
     return json.loads(json.dumps(job))
 
 

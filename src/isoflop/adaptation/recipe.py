@@ -10,7 +10,11 @@ import torch
 from torch import nn
 
 from isoflop.adaptation.classifier import POOLINGS, Pooling
+from isoflop.adaptation.depth import depth_of
+from isoflop.adaptation.joint import Joint
+from isoflop.adaptation.losses import AnswerLoss
 from isoflop.adaptation.methods import Full, Method
+from isoflop.adaptation.task import TaskModel
 from isoflop.errors import UserError
 
 
@@ -21,6 +25,11 @@ class Recipe:
     The rate rises over `warmup_share` of the steps and falls in a line towards zero; `weight_decay` is AdamW's own, on
     matrices alone; `clip` the largest gradient norm. Texts are cut behind `longest` tokens (None: the model's context).
     Devlin et al. 2019, arXiv 1810.04805, appendix A.3.
+
+    A batch passes through the model in `accumulate` parts. The rate of a layer is that of the layer above it times
+    `layer_decay` (Howard and Ruder 2018, arXiv 1801.06146, section 3.2). With `unfreeze` the first epoch trains what
+    stands behind the last block, and each further epoch so many blocks more. Training ends after `patience` epochs
+    that were no better on dev, and then the best epoch's weights are kept (None: the last epoch's).
     """
 
     method: Method = field(default_factory=Full)
@@ -34,11 +43,22 @@ class Recipe:
     pooling: Pooling | None = None
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     seed: int = 0
+    accumulate: int = 1
+    layer_decay: float = 1.0
+    unfreeze: int | None = None
+    patience: int | None = None
+    loss: AnswerLoss = field(default_factory=AnswerLoss)
+    joint: Joint | None = None
 
     def __post_init__(self) -> None:
-        for flag, count in (("batch", self.batch), ("epochs", self.epochs)):
-            if count < 1:
+        counts = {"batch": self.batch, "epochs": self.epochs, "accumulate": self.accumulate}
+        for flag, count in {**counts, "unfreeze": self.unfreeze, "patience": self.patience}.items():
+            if count is not None and count < 1:
                 raise UserError(f"--{flag} must be at least 1, not {count}.")
+        if not 0 < self.layer_decay <= 1:
+            raise UserError(f"--layer-decay must be above 0 and at most 1, not {self.layer_decay}.")
+        if self.joint is not None and self.method.name == "head":
+            raise UserError("--joint-alpha trains the pretrained model further, and --method head leaves it as it is.")
         if not 0 < self.rate < math.inf:
             raise UserError(f"--lr must be above 0 and finite, not {self.rate}.")
         if not 0 <= self.seed < 2**31:
@@ -68,17 +88,30 @@ class Recipe:
             )
         return longest
 
-    def optimizer(self, model: nn.Module) -> torch.optim.AdamW:
-        """AdamW over what `model` trains; a parametrisation is folded into the weights, so all have one rate."""
-        trained = [weight for weight in model.parameters() if weight.requires_grad]
-        sides = (([w for w in trained if w.ndim > 1], self.weight_decay), ([w for w in trained if w.ndim < 2], 0.0))
-        groups = [
-            {"params": weights, "lr": self.rate, "peak_lr": self.rate, "weight_decay": decay}
-            for weights, decay in sides
+    def notes(self, model: TaskModel) -> tuple[str, ...]:
+        """What to say of it before it is applied to `model`."""
+        layers = model.body.shape.layers
+        left = 0 if self.unfreeze is None else layers - self.unfreeze * (self.epochs - 1)
+        if left <= 0:
+            return ()
+        return (f"In {self.epochs} epochs the lowest {left} of {layers} blocks and the embeddings are never trained.",)
+
+    def optimizer(self, model: TaskModel) -> torch.optim.AdamW:
+        """AdamW over what `model` trains; a parametrisation is folded into the weights, so a layer has one rate."""
+        groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+        for name, weight in model.named_parameters():
+            if weight.requires_grad:
+                rate = self.rate * self.layer_decay ** depth_of(name, model.body.shape.layers)
+                groups.setdefault((rate, self.weight_decay if weight.ndim > 1 else 0.0), []).append(weight)
+        named = [
+            {"params": weights, "lr": rate, "peak_lr": rate, "weight_decay": decay}
+            for (rate, decay), weights in groups.items()
         ]
-        return torch.optim.AdamW(groups, betas=(0.9, 0.999), eps=1e-8, fused=True)
+        return torch.optim.AdamW(named, betas=(0.9, 0.999), eps=1e-8, fused=True)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, with the method's name and settings."""
         plain = {key: value for key, value in asdict(self).items() if key != "method"}
+        if self.joint is not None and self.joint.text is not None:
+            plain["joint"]["text"] = str(self.joint.text)
         return {**plain, "learning_rate": self.rate, "method": {"name": self.method.name, **asdict(self.method)}}

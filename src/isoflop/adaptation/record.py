@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from isoflop.adaptation.pretrained import Pretrained
+from isoflop.adaptation.recipe import Recipe
 from isoflop.adaptation.result import Result
 from isoflop.adaptation.split import Split, strings_in
 from isoflop.evaluation.scores import TaskScores
@@ -37,8 +38,9 @@ def run_record(facts: Facts, name: str, *, trainee: Trainee, measured: TaskScore
     Its loss is in nats per what the task's `unit` says: a label, where that is what is predicted of a text.
     """
     shape, job = facts.pretrained.info.shape, facts.job
-    counts, tokens = count_params(shape), facts.steps * facts.step_tokens
-    epoch_tokens = tokens // job["recipe"]["epochs"]
+    counts, tokens = count_params(shape), trainee.step * facts.step_tokens
+    epoch_tokens = facts.steps * facts.step_tokens // job["recipe"]["epochs"]
+    passes = 1 if job["recipe"]["joint"] is None else 2
     text_bytes = sum(len(text.encode()) for text in strings_in(facts.split.train.texts))
     tail = [point.loss for point in trainee.curve[-10:]]
     return Run(
@@ -51,8 +53,8 @@ def run_record(facts: Facts, name: str, *, trainee: Trainee, measured: TaskScore
         param_counts={**asdict(counts), "total": counts.total, "matmul": matmul_params(shape)},
         tokens=tokens,
         unique_tokens=epoch_tokens,
-        flops=6.0 * matmul_params(shape) * tokens,
-        flops_exact=float(train_flops_per_token(shape) * tokens),
+        flops=6.0 * matmul_params(shape) * tokens * passes,
+        flops_exact=float(train_flops_per_token(shape) * tokens * passes),
         loss=None if measured is None else measured.nats,
         loss_se=None if measured is None else measured.nats_standard_error,
         train_loss=sum(tail) / len(tail) if tail else None,
@@ -89,7 +91,7 @@ def model_card(facts: Facts, result: Result) -> str:
         f"- Files: {', '.join(f'`{Path(part.source).name}` ({name})' for name, part in split.parts.items())}",
         f"- Method: {recipe['method']['name']}, AdamW at {recipe['learning_rate']:g}, batch {recipe['batch']}, "
         f"{recipe['epochs']} epochs, seed {recipe['seed']}, {job['precision']}",
-        *(f"- {line}" for line in facts.about),
+        *(f"- {line}" for line in (*_besides(recipe), *facts.about)),
         "",
         f"| part | what | {' | '.join(first.figures)} |",
         f"| --- | --- |{' --- |' * len(first.figures)}",
@@ -99,6 +101,13 @@ def model_card(facts: Facts, result: Result) -> str:
         if result.floor is not None:
             lines.append(_row(part, result.floor.description, result.floor.scores[part]))
     return "\n".join([*lines, "", *(f"- {warning}" for warning in result.warnings), ""])
+
+
+def _besides(recipe: dict[str, Any]) -> list[str]:
+    """What the recipe asks for besides its usual settings."""
+    usual = Recipe().to_dict()
+    names = ("accumulate", "layer_decay", "unfreeze", "patience", "loss", "joint")
+    return [f"{name.replace('_', ' ').capitalize()}: {recipe[name]}" for name in names if recipe[name] != usual[name]]
 
 
 def _columns(split: Split) -> str:

@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from isoflop.adaptation.pretrained import Pretrained
+from isoflop.adaptation.recipe import Recipe
 from isoflop.adaptation.saved import check_filled
 from isoflop.adaptation.task import TaskModel
+from isoflop.errors import UserError
 from isoflop.evaluation.cross_entropy import Head, cross_entropy_rows
 from isoflop.evaluation.loss import precision_of
 from isoflop.generation import Decoding, Manner, Marks, TextGenerator, read_manner
@@ -26,6 +28,8 @@ from isoflop.models import IGNORED, PADDING, Batch, EncoderDecoder, Model
 TOGETHER = 50
 """Batches whose sequences are sorted by length before they are divided: little padding, and still much chance."""
 AT_ONCE = 64
+METHODS = ("full", "lora", "dora")
+"""Methods that leave an ordinary model."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,13 @@ class Writer(TaskModel):
             assert marks.start is not None
             return Lesson((marks.start, *answer), (False, *[True] * len(answer)), prompt)
         return Lesson((*prompt, *answer), (*[False] * len(prompt), *[True] * len(answer)))
+
+
+def check_method(recipe: Recipe) -> None:
+    """Raises `UserError` for a method that leaves a model which can't write: a head beside nothing, an adapter that
+    stays beside its model."""
+    if recipe.method.name not in METHODS:
+        raise UserError(f"--method {recipe.method.name} can't teach a model to write: choose {', '.join(METHODS)}.")
 
 
 @dataclass(frozen=True)

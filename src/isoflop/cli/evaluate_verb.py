@@ -34,24 +34,46 @@ def evaluate(
     draws: int = typer.Option(5_000, "--draws", help="Draws of the bootstrap and of the test."),
     option: list[str] = typer.Option([], "--option", help="A fine-tuned model's column, NAME=VALUE, as in finetune."),
     seed: int = typer.Option(0, "--seed", help="Seed of the draws, and of an encoder's masks."),
+    harness: str = typer.Option(None, "--harness", metavar="TASK,…", help="Tasks of lm-evaluation-harness instead."),
+    harness_tasks: Path = typer.Option(None, "--harness-tasks", metavar="DIR", help="A folder of tasks as YAML."),
+    limit: int = typer.Option(None, "--limit", help="The most examples of each task of the harness."),
     out: Path = typer.Option(None, "--out", metavar="DIR", help="A folder for evaluation.json."),
 ) -> None:
     """Measure a language model on text, or a fine-tuned model on a table, each figure with its interval."""
     from isoflop.adaptation.examination import is_adapted
     from isoflop.evaluation.intervals import Resampling
 
+    resampling = Resampling(level, draws, seed)
+    if harness is not None:
+        if data:
+            raise UserError("The tasks of --harness bring their own data: name no DATA beside it.")
+        which: dict[str, Any] = {"folder": harness_tasks, "limit": limit, "resampling": resampling}
+        _finish(_on_harness(model, harness, against, which), out)
+        return
     if not data:
         raise UserError("There is nothing to measure on: name files or folders of text behind the model.")
-    resampling = Resampling(level, draws, seed)
     if is_adapted(model):
         found = _on_table(model, data, against, {"option": option, "resampling": resampling, "out": out})
     else:
         reading = {"window": window, "stride": stride, "mask_seed": seed}
         which = {"column": column, "most_bytes": max_bytes}
         found = _on_text(model, data, against, {"which": which, "reading": reading, "resampling": resampling})
+    _finish(found, out)
+
+
+def _finish(found: Evaluated, out: Path | None) -> None:
     show(found)
     if out is not None:
         print(f"  {found.write(out)}")
+
+
+def _on_harness(model: Path, harness: str, against: Path | None, how: dict[str, Any]) -> Evaluated:
+    from isoflop.evaluation.harness import evaluate_harness
+
+    tasks = [one.strip() for one in harness.split(",") if one.strip()]
+    if not tasks:
+        raise UserError("--harness names no task.")
+    return evaluate_harness(model, tasks, against=against, **how)
 
 
 def _on_table(model: Path, data: list[str], against: Path | None, how: dict[str, Any]) -> Evaluated:
@@ -140,9 +162,11 @@ def _described(model: object) -> str:
     assert isinstance(model, dict)
     if "task" in model:
         return f"fine-tuned to {model['task']}, weights {model['weights_hash']}."
-    said = f"{model['class']}, {model['params']:,} parameters"
+    said = f"{model['class']}, {model['params']:,} parameters" if "params" in model else str(model["class"])
     if "tokens" in model:
         said += f"; {model['tokens']:,} tokens predicted, windows of {model['window']:,}"
+    elif "window" in model:
+        said += f", windows of {model['window']:,}"
     if "stride" in model:
         said += f", a new one every {model['stride']:,}"
     return f"{said}."

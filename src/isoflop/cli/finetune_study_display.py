@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import textwrap
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
@@ -105,11 +106,15 @@ def _say(verdict: dict[str, Any]) -> None:
     print(f"One point of accuracy more than at {labels:,} labels costs:")
     for answer in verdict["answers"]:
         name = answer["method"] if answer["method"] == answer["model"] else f"{answer['model']}, {answer['method']}"
-        print(f"  {name}: {answer['sentence']}")
+        _print_indented(f"{name}: {answer['sentence']}", console.width)
     print("Label more or pretrain more?")
     for trade in verdict["trade"]:
         for sentence in trade["sentences"]:
-            print(f"  {trade['method']}: {sentence}")
+            _print_indented(f"{trade['method']}: {sentence}", console.width)
+
+
+def _print_indented(text: str, width: int) -> None:
+    print(textwrap.fill(text, width, initial_indent="  ", subsequent_indent="      ", break_on_hyphens=False))
 
 
 def _dry_run(config: FinetuneStudyConfig) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,10 +22,10 @@ MOST_LABELS = 12
 
 
 def register(app: typer.Typer) -> None:
-    app.command("finetune")(finetune)
+    app.command("finetune")(finetune_verb)
 
 
-def finetune(
+def finetune_verb(
     model: Path = typer.Argument(
         ...,
         help="A trained model of isoflop, a local Hugging Face checkpoint, or a TOML file with a [shape], to begin.",
@@ -60,7 +61,20 @@ def finetune(
         None, "--pooling", help="mean, first or last token; an encoder's mean, a decoder's last."
     ),
     precision: str = typer.Option("auto", "--precision", help="auto, fp32 or bf16."),
+    accumulate: int = typer.Option(1, "--accumulate", help="Parts in which a batch is computed, to need less memory."),
+    layer_decay: float = typer.Option(1.0, "--layer-decay", help="A layer's rate as a share of that of the one above."),
+    unfreeze: int = typer.Option(None, "--unfreeze", help="Blocks, from the top, that each further epoch trains too."),
+    patience: int = typer.Option(
+        None, "--patience", help="End after so many epochs without a better dev; keep the best."
+    ),
+    label_smoothing: float = typer.Option(0.0, "--label-smoothing", help="Share of an answer given to all labels."),
+    focal: float = typer.Option(0.0, "--focal", help="The focal loss's exponent; 0 is cross-entropy."),
+    class_weights: str = typer.Option("", "--class-weights", help="Weights in the loss: balanced, or LABEL=WEIGHT,…"),
+    joint_alpha: str = typer.Option("", "--joint-alpha", help="Pretrain too: its loss + α · the task's; α or FROM:TO."),
+    joint_text: Path = typer.Option(None, "--joint-text", help="The text for that, by lines; the task's without it."),
     seed: int = typer.Option(0, "--seed", help="Seed of the head, the order of texts, and dropout."),
+    seeds: str = typer.Option("", "--seeds", help="Several seeds, as in 0,1,2: each in a folder, and their spread."),
+    folds: int = typer.Option(0, "--folds", help="Cross-validate on so many parts of train, and tell the spread."),
     threads: int = typer.Option(None, "--threads", help="Threads to compute on; all cores without it."),
     device: str = typer.Option("cpu", "--device", help="cpu or cuda."),
 ) -> None:
@@ -68,14 +82,21 @@ def finetune(
 
     Run the same command again to go on with an interrupted fine-tuning.
     """
-    from isoflop.adaptation import Files, Machine, Recipe, method_named, task_named
+    from isoflop.adaptation import AnswerLoss, Files, Machine, Recipe, finetune, method_named, task_named
+    from isoflop.adaptation.joint import joint_in
+    from isoflop.adaptation.losses import weights_in
+    from isoflop.adaptation.repeats import finetune_repeatedly, plan_repeats
     from isoflop.adaptation.scratch import first_model, is_shape
+    from isoflop.cli.repeats_display import say_summary, seeds_in
 
     if threads is not None and threads < 1:
         raise UserError(f"--threads must be at least 1, not {threads}.")
     layers = tuple(part.strip() for part in targets.split(",") if part.strip())
     wanted: dict[str, Any] = {"longest": max_length, "pooling": pooling, "precision": precision, "seed": seed}
     chosen = method_named(method, rank=rank, targets=layers, length=prompt_length)
+    wanted |= {"accumulate": accumulate, "layer_decay": layer_decay, "unfreeze": unfreeze, "patience": patience}
+    wanted |= {"loss": AnswerLoss(label_smoothing, focal, weights_in(class_weights))}
+    wanted |= {"joint": joint_in(joint_alpha, joint_text)}
     recipe = Recipe(method=chosen, learning_rate=lr, batch=batch, epochs=epochs, **wanted)
     settings = option if long is None else [*option, f"long={long}"]
     asked = task_named(task, task_settings(settings, text, label))
@@ -83,8 +104,12 @@ def finetune(
     _say_what_was_read(split)
     if is_shape(model):
         model = first_model(model, split, out / "start", seed=seed)
-    result = _run(model, split, out, {"recipe": recipe, "machine": Machine(threads or _cores(), device)})
-    _say_what_came_out(result, out)
+    how: dict[str, Any] = {"recipe": recipe, "machine": Machine(threads or _cores(), device)}
+    if seeds or folds:
+        repeats = plan_repeats(split, seed=seed, seeds=seeds_in(seeds), folds=folds)
+        say_summary(_run(finetune_repeatedly(model, repeats, out=out, **how), out), out)
+    else:
+        _say_what_came_out(_run(finetune(model, split, out=out, **how), out), out)
 
 
 def task_settings(options: list[str], text: str | None, label: str | None) -> dict[str, Any]:
@@ -98,13 +123,18 @@ def task_settings(options: list[str], text: str | None, label: str | None) -> di
     return found
 
 
-def _run(model: Path, split: Split, out: Path, how: dict[str, Any]) -> Result:
-    from isoflop.adaptation import Diverged, EpochEnded, Ready, Result, Stepped, finetune
+def _run(events: Iterator[Any], out: Path) -> Any:
+    """Tell of each event; the last one is what came out."""
+    from isoflop.adaptation import Diverged, EpochEnded, Ready, Stepped
+    from isoflop.adaptation.repeats import Begun
+    from isoflop.cli.repeats_display import say_begun
     from isoflop.cli.tables import progress_bar
 
     with progress_bar("fine-tuning") as tell:
-        for event in finetune(model, split, out=out, **how):
-            if isinstance(event, Ready):
+        for event in events:
+            if isinstance(event, Begun):
+                say_begun(event)
+            elif isinstance(event, Ready):
                 share = f"{event.trained:,} of {event.params:,} weights ({event.trained / event.params:.1%})"
                 begun = f", going on at step {event.begun:,}" if event.begun else ""
                 print(f"Training {share} for {event.steps:,} steps{begun}; {event.how}", flush=True)
@@ -118,9 +148,7 @@ def _run(model: Path, split: Split, out: Path, how: dict[str, Any]) -> Result:
             elif isinstance(event, Diverged):
                 print(f"Diverged: {event.reason}. The curve is in {out}; a lower --lr may help.")
                 raise typer.Exit(DIVERGED)
-            elif isinstance(event, Result):
-                return event
-    raise AssertionError("a fine-tuning ends with its result")
+    return event
 
 
 def _told(scores: TaskScores) -> str:

@@ -25,6 +25,7 @@ def study(
     dry_run: bool = typer.Option(False, "--dry-run", help="Print the ladder, its cost and its time; train nothing."),
     on: str = typer.Option("local", "--on", help="Where its runs train: local, slurm, ray, or ray://HOST:PORT."),
     init: Path = typer.Option(None, "--init", help="Write a commented study file here and leave."),
+    kind: str = typer.Option("pretrain", "--kind", help="With --init: of which kind, pretrain or finetune."),
 ) -> None:
     """Train a ladder of small models, fit the law, predict a bigger one, train it, and compare.
 
@@ -33,7 +34,7 @@ def study(
     Run the same command again to go on with an interrupted study.
     """
     if init is not None:
-        _write_template(init)
+        _write_template(init, kind)
         return
     from isoflop.executors import is_url
     from isoflop.study.config import FINETUNE, StudyConfig, kind_of, read_config
@@ -102,11 +103,16 @@ def _dry_run(config: StudyConfig) -> None:
     )
 
 
-def _write_template(path: Path) -> None:
+def _write_template(path: Path, kind: str) -> None:
     from isoflop.files import write_text
-    from isoflop.study.config import study_template
+    from isoflop.study.config import FINETUNE, PRETRAIN, study_template
+    from isoflop.study.finetune import finetune_template
+
+    templates = {PRETRAIN: study_template, FINETUNE: finetune_template}
+    if kind not in templates:
+        raise UserError(f"--kind is {kind!r}: choose {PRETRAIN} or {FINETUNE}.")
 
     if path.exists():
         raise UserError(f"{path} exists already: choose another name for --init.")
-    write_text(path, study_template())
+    write_text(path, templates[kind]())
     print(f"Wrote {path}. Run it with: isoflop study {path}")

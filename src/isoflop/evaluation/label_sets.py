@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from isoflop.evaluation.classification import label_score
+from isoflop.evaluation.measure import Measure
 from isoflop.evaluation.scores import Figures
 
 THRESHOLD = 0.5
@@ -43,4 +46,15 @@ def label_set_scores(probabilities: ArrayLike, answers: ArrayLike, *, labels: tu
         nats_standard_error=float(nats_N.std(ddof=1) / len(nats_N) ** 0.5) if len(nats_N) > 1 else 0.0,
         labels=rows,
         values={"subset accuracy": tuple(map(float, right_N))},
+        measures={"F1 micro": f1_measure([one.sum(axis=1) for one in (given_NK & answer_NK, given_NK, answer_NK)])},
     )
+
+
+def f1_measure(counts: Sequence[ArrayLike]) -> Measure:
+    """F1 over all examples from each one's counts (N,): what it had rightly, what it was given, what it has."""
+    return Measure(np.stack([np.asarray(one, dtype=np.float64) for one in counts], axis=1), _f1_of_means)
+
+
+def _f1_of_means(means: NDArray[np.float64]) -> NDArray[np.float64]:
+    both = means[..., 1] + means[..., 2]
+    return 2 * means[..., 0] / np.where(both > 0, both, 1.0)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from isoflop.evaluation.classification import label_score
+from isoflop.evaluation.label_sets import f1_measure
 from isoflop.evaluation.scores import Figures
 
 OUTSIDE = "O"
@@ -54,13 +55,14 @@ def tagging_scores(
     spans = has_spans(kinds)
     mark = spans_of if spans else _single
     given, there, hits = Counter[str](), Counter[str](), Counter[str]()
-    whole = []
+    counts, whole = [], []
     for row, other in zip(told, right, strict=True):
         found, wanted = set(mark(row)), set(mark(other))
         given.update(kind for kind, *_ in found)
         there.update(kind for kind, *_ in wanted)
         hits.update(kind for kind, *_ in found & wanted)
         whole.append(float(found == wanted))
+        counts.append((len(found & wanted), len(found), len(wanted)))
     names = sorted({kind.partition("-")[2] for kind in kinds if kind != OUTSIDE} if spans else set(kinds))
     rows = tuple(label_score(name, hits[name], given[name], there[name]) for name in names)
     total = label_score("", hits.total(), given.total(), there.total())
@@ -75,6 +77,7 @@ def tagging_scores(
         nats_standard_error=float(np.std(nats_N, ddof=1) / len(nats_N) ** 0.5) if len(nats_N) > 1 else None,
         labels=rows,
         values={"whole texts": tuple(whole)},
+        measures={"entity F1": f1_measure(list(zip(*counts, strict=True)))} if spans else {},
     )
 
 

@@ -15,7 +15,8 @@ from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save
 
-from isoflop.errors import UserError
+from isoflop.errors import MachineError, UserError
+from isoflop.executors import is_url
 from isoflop.parallel.manifest import (
     BoxLoadPlanner,
     BoxSavePlanner,
@@ -202,6 +203,8 @@ def _explained(error: BaseException, folder: Path | str) -> Exception:
             return UserError(
                 f"No space left for a checkpoint in {folder}: free some and start again; older ones are kept."
             )
+        if isinstance(cause, OSError) and is_url(folder):
+            return MachineError(f"{folder} does not answer ({cause}): run the same command again to go on.")
     return RuntimeError(f"A checkpoint could not be written to {folder}: {type(error).__name__}: {error}")
 
 

@@ -20,6 +20,8 @@ CURVES = "E[model] + A[model] / finetuning_examples**alpha"
 """Error against labels, of one model or of several that share the exponent."""
 ENDLESS = 1e15
 """More labels, or times more compute, than there will ever be: a gain that the law does not allow."""
+BARELY = 1.5
+"""Within this factor of the least value that its range allows, an exponent is as good as 0."""
 OPEN = 1e4
 """An interval with its ends so many times apart says nothing."""
 FAR = 10.0
@@ -60,6 +62,11 @@ def exchange(fit: Fit, *, labels: float, flops: float, gain: float) -> Exchange:
     error = E + A / (x^alpha * finetuning_examples^beta) (Zhang et al. 2024, arXiv 2402.17193, equation 1).
     """
 
+    unseen = _unseen(fit, alpha="more pretraining", beta="more labels")
+    if unseen:
+        nothing = Price(None, f"cannot say: {unseen}")
+        return Exchange(nothing, nothing, nothing)
+
     def rest(v: Values) -> Any:
         return v["A"] / (flops ** v["alpha"] * labels ** v["beta"])
 
@@ -74,6 +81,17 @@ def exchange(fit: Fit, *, labels: float, flops: float, gain: float) -> Exchange:
         flops=_price(fit, more_flops, at=flops, thing="more FLOPs of pretraining"),
         flops_per_label=_worth(fit, lambda v: v["beta"] / v["alpha"] * flops / labels),
     )
+
+
+def _unseen(fit: Fit, **ways: str) -> str:
+    """Which way, by the name of its exponent, is not seen to lower the error: the exponent's interval reaches its least
+    value, at which the term is constant."""
+    for name, way in ways.items():
+        least = next(one.low for one in fit.law.parameters if one.name == name)
+        found = fit.estimate(lambda v, name=name: v[name])  # type: ignore[misc]
+        if found.low <= BARELY * least:
+            return f"{way} is not seen to lower the error here ({name} = {found.value:.2g}, perhaps 0)"
+    return ""
 
 
 def _amount(at: float, rest: Any, *, gain: float, exponent: Any) -> Any:

@@ -10,6 +10,8 @@ import numpy as np
 from isoflop.errors import UserError
 from isoflop.files import atomic_write
 from isoflop.report import wording
+from isoflop.report.adaptation_picture import draw_adaptation
+from isoflop.report.adaptation_records import is_adaptation_study, read_adaptation_study
 from isoflop.report.fitted import band
 from isoflop.report.palette import LIGHT, Look, looks
 from isoflop.report.points import ladder_by_size, loss_axis, loss_of, powers_of_ten, span, spread
@@ -18,6 +20,7 @@ from isoflop.report.verdict import sentence
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 MARKERS = {
     "circle": "o",
@@ -60,19 +63,25 @@ def study_figure(study_folder: Path, path: Path) -> Path:
     """
     if path.suffix.lower() not in FORMATS:
         raise UserError(f"{path} ends in {path.suffix or 'nothing'}: name a file that ends in {', '.join(FORMATS)}.")
-    study = read_study(study_folder)
     import matplotlib
     from matplotlib.figure import Figure
 
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(8, 4.6), layout="constrained")
-        axes = figure.add_subplot()
-        _draw(axes, study)
-        axes.set_title(sentence(study), loc="left", fontweight="bold", fontsize=11, pad=12)
+        if is_adaptation_study(study_folder):
+            draw_adaptation(figure, read_adaptation_study(study_folder))
+        else:
+            _draw_ladder(figure, read_study(study_folder))
         stamp = {"Date": None} if path.suffix.lower() == ".svg" else {}
         with atomic_write(path) as handle:
             figure.savefig(handle, format=path.suffix[1:].lower(), dpi=200, metadata=stamp)
     return path
+
+
+def _draw_ladder(figure: Figure, study: Study) -> None:
+    axes = figure.add_subplot()
+    _draw(axes, study)
+    axes.set_title(sentence(study), loc="left", fontweight="bold", fontsize=11, pad=12)
 
 
 def _draw(axes: Axes, study: Study) -> None:

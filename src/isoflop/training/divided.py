@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import astuple
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, final
 
@@ -38,9 +40,11 @@ def pretrain_divided(plan: Plan, out: Path, *, device: str = "cpu", watch: Unwat
     """
     out = out.resolve()
     mesh, method = layout_of(plan, dist.get_world_size())
-    held = alone(out, what="a training")
-    in_all(held.__enter__, only_first=True)
+    held = ExitStack()
+    places = [out, *([plan.machine["checkpoints"]] if "checkpoints" in plan.machine else [])]
     try:
+        for place in places:
+            in_all(partial(_hold, held, place), only_first=True)
         in_all(lambda: settle(plan, out, divided=True), only_first=True)
         if in_all(lambda: (out / "run.json").exists(), only_first=True):
             yield read_run(out)
@@ -54,8 +58,11 @@ def pretrain_divided(plan: Plan, out: Path, *, device: str = "cpu", watch: Unwat
                 training = Divided(plan, out, groups=make_groups(mesh, device=device), method=method, device=device)
             yield from training.events(stop, watch or Unwatched())
     finally:
-        if dist.get_rank() == 0:
-            held.__exit__(None, None, None)
+        held.close()
+
+
+def _hold(held: ExitStack, place: Path | str) -> None:
+    held.enter_context(alone(place, what="a training"))
 
 
 def in_all(work: Callable[[], T], *, only_first: bool = False, share: bool = True) -> T:
@@ -82,7 +89,7 @@ class Divided(Training):
         self.process = dist.get_rank()
         self.writes = self.process == 0
         super().__init__(plan, out, threads=1, device=device)
-        self.checkpoints = Checkpoints(out / CHECKPOINTS)
+        self.checkpoints = Checkpoints(plan.machine.get("checkpoints", out / CHECKPOINTS))
 
     def build(self, device: str) -> Trainee:
         """This rank's part, each weight drawn whole and cut; in 32 bits."""

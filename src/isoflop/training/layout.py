@@ -62,6 +62,8 @@ def diloco_of(plan: Plan, world: int) -> DiLoCo:
         raise UserError(f"train.accumulate is {plan.train.accumulate}: a worker has {plan.batch // world} sequences.")
     if "mesh" in plan.machine or "method" in plan.machine:
         raise UserError("machine.diloco goes with no machine.mesh or machine.method: a worker holds the whole model.")
+    if "checkpoints" in plan.machine:
+        raise UserError("machine.diloco keeps its checkpoints in --out: leave out machine.checkpoints.")
     if plan.train.ema or plan.train.on_bad_step != "stop":
         raise UserError("machine.diloco goes with no train.ema, and with train.on_bad_step = 'stop' only.")
     return settings

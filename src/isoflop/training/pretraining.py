@@ -88,6 +88,8 @@ def pretrain(
         raise UserError("There is no CUDA device here: leave out --device, or name cpu.")
     if "diloco" in plan.machine:
         raise UserError("machine.diloco needs several processes: start them with --nproc, or leave it out.")
+    if "checkpoints" in plan.machine:
+        raise UserError("machine.checkpoints is for several processes: start them with --nproc, or leave it out.")
     out = out.resolve()
     with alone(out, what="a training"):
         settle(plan, out, divided=False)

@@ -46,6 +46,10 @@ def test_sets_are_learnt_saved_and_predicted_again(encoder: Path, tmp_path: Path
     if result.floor is not None:
         assert "one logistic regression for each label" in result.floor.description
         assert result.floor.scores["dev"].figures["F1 micro"] > 0.95
+    again = split.task.examine(load_adapted(tmp_path / "out"), parts["b"])
+    assert again.scores.figures == pytest.approx(result.scores["dev"].figures, abs=1e-6)
+    measure = again.scores.measures["F1 micro"]
+    assert measure.figure(measure.values.mean(axis=0)) == pytest.approx(again.scores.figures["F1 micro"])
     with (tmp_path / "out" / "predictions-dev.csv").open(encoding="utf-8") as file:
         told = [row["predicted"] for row in csv.DictReader(file)]
     texts = split.parts["dev"].texts

@@ -49,6 +49,8 @@ def test_pairs_are_learnt_saved_and_predicted_again(
         assert "of each of 2 texts" in result.floor.description
         assert result.floor.scores["test"].figures["accuracy"] >= 0.95
     predictor = load_adapted(tmp_path / "out")
+    again = split.task.examine(load_adapted(tmp_path / "out"), test)
+    assert again.scores.figures == pytest.approx(result.scores["test"].figures, abs=1e-6)
     with (tmp_path / "out" / "predictions-test.csv").open(encoding="utf-8") as file:
         told = [row["predicted"] for row in csv.DictReader(file)]
     assert [row[0] for row in predictor.rows(split.parts["test"].texts)] == told

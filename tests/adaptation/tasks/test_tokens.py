@@ -70,6 +70,10 @@ def test_tags_are_learnt_saved_and_predicted_again(
     assert scores.main == "entity F1"
     assert floor is not None
     assert scores.figures["entity F1"] > floor.scores["test"].figures["entity F1"] + 0.1
+    again = split.task.examine(load_adapted(tmp_path / "out"), test)
+    assert again.scores.figures == pytest.approx(result.scores["test"].figures, abs=1e-6)
+    measure = again.scores.measures["entity F1"]
+    assert measure.figure(measure.values.mean(axis=0)) == pytest.approx(again.scores.figures["entity F1"])
     with (tmp_path / "out" / "predictions-test.csv").open(encoding="utf-8") as file:
         told = [row["predicted"] for row in csv.DictReader(file)]
     assert [row[0] for row in load_adapted(tmp_path / "out").rows([(" ".join(w),) for w, _ in texts(60, 2)])] == told

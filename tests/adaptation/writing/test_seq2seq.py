@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from isoflop.adaptation import Files, load_adapted, task_named
+from adaptation.writing.conftest import SHAPE
+from isoflop.adaptation import Files, Recipe, finetune, load_adapted, method_named, task_named
 from isoflop.adaptation.parallel_text import read_pairs
+from isoflop.adaptation.scratch import first_model
 from isoflop.errors import UserError
 from isoflop.generation import Beams, Decoding, Greedy, read_generator
 
@@ -88,3 +90,13 @@ def test_settings_that_can_not_be_are_refused() -> None:
     ):
         with pytest.raises(UserError, match=message):
             task_named("seq2seq", setting)
+
+
+@pytest.mark.parametrize("method", ["head", "prompt"])
+def test_a_method_that_leaves_no_model_that_writes_is_refused(side_by_side: Path, tmp_path: Path, method: str) -> None:
+    files = Files(side_by_side / "train.en", dev=side_by_side / "dev.en")
+    split = task_named("seq2seq", {"target": "de"}).read(files)
+    (tmp_path / "shape.toml").write_text(SHAPE.format(stack="decoder", context=64))
+    model = first_model(tmp_path / "shape.toml", split, tmp_path / "start", seed=0)
+    with pytest.raises(UserError, match=f"--method {method} can't teach a model to write: choose full, lora, dora"):
+        next(finetune(model, split, out=tmp_path / "out", recipe=Recipe(method=method_named(method))))

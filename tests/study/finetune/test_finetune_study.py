@@ -8,15 +8,18 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 from typer.testing import CliRunner
 
 from isoflop.cli.app import app
 from isoflop.errors import UserError
+from isoflop.report import study_figure
 from isoflop.runs import read_run
 from isoflop.settings import read_toml
-from isoflop.study.finetune import finetune_config, run_finetune_study
+from isoflop.study.finetune import FinetuneStudyConfig, finetune_config, run_finetune_study
+from isoflop.study.finetune.config import AxesConfig, TableConfig
 from isoflop.study.finetune.study import Event, Measured
 
 TIMES = ("seconds",)
@@ -135,6 +138,24 @@ def test_the_verb_knows_the_kind(write_study: Callable[..., Path], tmp_path: Pat
     told = CliRunner().invoke(app, ["study", str(write_study(replace=('"finetune"', '"distil"')))])
     assert isinstance(told.exception, UserError)
     assert "kind is 'distil': choose pretrain or finetune" in str(told.exception)
+
+
+def test_the_picture_is_well_formed_and_the_same_each_time(study: Path, tmp_path: Path) -> None:
+    first, second = (study_figure(study, tmp_path / name).read_bytes() for name in ("a.svg", "b.svg"))
+    assert first == second
+    ElementTree.fromstring(first)
+
+
+def test_the_commented_file_says_the_defaults(tmp_path: Path) -> None:
+    path = tmp_path / "study.toml"
+    done = CliRunner().invoke(app, ["study", "--init", str(path), "--kind", "finetune"])
+    assert done.exit_code == 0
+    config = finetune_config(read_toml(path, what="study file"), path=path)
+    models, files = (
+        (str(tmp_path / "trained"),),
+        {part: str(tmp_path / f"{part}.csv") for part in ("train", "dev", "test")},
+    )
+    assert config == FinetuneStudyConfig(TableConfig(**files), AxesConfig(models))
 
 
 @pytest.mark.parametrize(

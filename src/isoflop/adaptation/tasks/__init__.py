@@ -11,14 +11,15 @@ from isoflop.errors import UserError
 
 TASKS: dict[str, tuple[str, str]] = {
     "classify": ("isoflop.adaptation.tasks.classify", "Classify"),
-    "cloze": ("isoflop.adaptation.tasks.cloze", "Cloze"),
-    "embed": ("isoflop.adaptation.tasks.embed", "Embed"),
     "multilabel": ("isoflop.adaptation.tasks.multilabel", "MultiLabel"),
     "pairs": ("isoflop.adaptation.tasks.pairs", "Pairs"),
     "tokens": ("isoflop.adaptation.tasks.tokens", "Tokens"),
+    "qa": ("isoflop.adaptation.tasks.qa", "Questions"),
     "seq2seq": ("isoflop.adaptation.tasks.seq2seq", "Seq2Seq"),
     "generate": ("isoflop.adaptation.tasks.continuation", "Generate"),
     "chat": ("isoflop.adaptation.tasks.chat", "Chat"),
+    "embed": ("isoflop.adaptation.tasks.embed", "Embed"),
+    "cloze": ("isoflop.adaptation.tasks.cloze", "Cloze"),
 }
 """Name -> module and class."""
 

@@ -15,7 +15,7 @@ from isoflop.adaptation.recipe import Recipe
 from isoflop.adaptation.saved import save_adapted
 from isoflop.adaptation.split import TRAIN, Split, make_split
 from isoflop.adaptation.task import Files, Floor, Measured, Predictor
-from isoflop.adaptation.writing import Lesson, LessonBatches, SavedWriter, Writer, lesson_nats
+from isoflop.adaptation.writing import Lesson, LessonBatches, SavedWriter, Writer, check_method, lesson_nats
 from isoflop.errors import UserError
 from isoflop.evaluation.measure import Measure
 from isoflop.evaluation.scores import Figures
@@ -68,6 +68,7 @@ class ChatTrial:
     """A decoder that learns to answer."""
 
     def __init__(self, task: Chat, pretrained: Pretrained, split: Split, recipe: Recipe) -> None:
+        check_method(recipe)
         self.task, self.pretrained, self.split = task, pretrained, split
         self.model = Writer(pretrained.model)
         self.longest = recipe.tokens_of(pretrained.model.shape.context)

@@ -80,10 +80,8 @@ class Classify:
     def examine(self, predictor: Any, table: Path) -> Measured:
         """Labels and their probabilities, and how right they are, on another table."""
         part = read_labelled(table, text=self.text, label=self.label)
-        labels = predictor.labels
-        check_labels(part, labels, None)
-        found = probabilities(predictor.model, predictor.reading.tokens(predictor.tokenizer, part.texts))
-        return _measured(found, part.labels, labels)
+        check_labels(part, predictor.labels, None)
+        return measured(predictor.probabilities(part.texts), part.labels, predictor.labels)
 
     @staticmethod
     def load(folder: Path, record: Mapping[str, Any]) -> Predictor:
@@ -116,7 +114,11 @@ class TextClassifier:
         check_filled([(text,) for text in texts])
         if not texts:
             return []
-        return guesses(probabilities(self.model, self.reading.tokens(self.tokenizer, texts)), self.labels)
+        return guesses(self.probabilities(texts), self.labels)
+
+    def probabilities(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """The probability of every label for each text (N, K)."""
+        return probabilities(self.model, self.reading.tokens(self.tokenizer, texts))
 
     def rows(self, examples: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
         """Label, its probability and the text."""
@@ -144,7 +146,7 @@ class ClassifyTrial:
         """Labels and their probabilities, and how right they are."""
         del is_last
         found = probabilities(self.model, self.tokens[part])
-        return _measured(found, self.split.parts[part].labels, self.split.labels)
+        return measured(found, self.split.parts[part].labels, self.split.labels)
 
     def floor(self) -> Floor | None:
         """Counted words."""
@@ -159,7 +161,7 @@ class ClassifyTrial:
         save_adapted(folder, model.body, model.head.state_dict(), info=self.pretrained.info, record=record)
 
 
-def _measured(found: NDArray[np.float64], answers: Sequence[str], labels: tuple[str, ...]) -> Measured:
+def measured(found: NDArray[np.float64], answers: Sequence[str], labels: tuple[str, ...]) -> Measured:
     """Scores of probabilities (N, K), and a row for each text."""
     number = {label: at for at, label in enumerate(labels)}
     numbers = [number[answer] for answer in answers]

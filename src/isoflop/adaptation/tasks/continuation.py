@@ -17,7 +17,7 @@ from isoflop.adaptation.recipe import Recipe
 from isoflop.adaptation.saved import save_adapted
 from isoflop.adaptation.split import TRAIN, Split, make_split
 from isoflop.adaptation.task import Files, Floor, Measured, Predictor
-from isoflop.adaptation.writing import Lesson, LessonBatches, SavedWriter, Writer, lesson_nats, manner_of
+from isoflop.adaptation.writing import Lesson, LessonBatches, SavedWriter, Writer, check_method, lesson_nats, manner_of
 from isoflop.evaluation.measure import Measure
 from isoflop.evaluation.scores import Figures
 from isoflop.generation import Decoding, Greedy, TextGenerator, read_generator, text_generator
@@ -63,6 +63,7 @@ class GenerateTrial:
     """A decoder that learns to go on from texts."""
 
     def __init__(self, pretrained: Pretrained, split: Split, recipe: Recipe) -> None:
+        check_method(recipe)
         self.pretrained, self.split = pretrained, split
         self.model, self.manner = Writer(pretrained.model), manner_of(pretrained)
         longest = recipe.tokens_of(pretrained.model.shape.context)

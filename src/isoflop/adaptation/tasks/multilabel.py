@@ -65,6 +65,13 @@ class MultiLabel:
         """What the engine trains."""
         return MultiLabelTrial(pretrained, split, recipe)
 
+    def examine(self, predictor: LabelSets, table: Path) -> Measured:
+        """How right the sets of a saved model are on another table."""
+        part = read_examples(table, Columns(self.text, self.label), self._parse)
+        check_labels(part, predictor.labels, None)
+        tokens = tokenize(predictor.tokenizer, part.texts, longest=predictor.longest)
+        return _measured(set_probabilities(predictor.model, tokens), part, predictor.labels)
+
     @staticmethod
     def load(folder: Path, record: Mapping[str, Any]) -> Predictor:
         """The model in `folder`."""
@@ -146,13 +153,7 @@ class MultiLabelTrial:
         """The probability of each label, and how right the sets are."""
         del is_last
         found = set_probabilities(self.model, self.tokens[part])
-        labels, texts = self.split.labels, self.split.parts[part]
-        rows = [
-            ("|".join(right), "|".join(label for label, _ in _given(row, labels)))
-            for right, row in zip(texts.labels, found, strict=True)
-        ]
-        scores = label_set_scores(found, self.answers[part], labels=labels)
-        return Measured(scores, ("labels", "predicted"), rows)
+        return _measured(found, self.split.parts[part], self.split.labels)
 
     def floor(self) -> Floor | None:
         """Counted words, one regression for each label."""
@@ -195,6 +196,14 @@ def set_probabilities(model: LabelSetModel, texts: Tokenized) -> NDArray[np.floa
     for chosen, logits_BK in outputs(model, texts):
         found[chosen] = torch.sigmoid(logits_BK.double()).cpu().numpy()
     return found
+
+
+def _measured(found: NDArray[np.float64], part: LabelledTexts, labels: tuple[str, ...]) -> Measured:
+    rows = [
+        ("|".join(right), "|".join(label for label, _ in _given(row, labels)))
+        for right, row in zip(part.labels, found, strict=True)
+    ]
+    return Measured(label_set_scores(found, _as_numbers(part, labels), labels=labels), ("labels", "predicted"), rows)
 
 
 def _given(row: NDArray[np.float64], labels: tuple[str, ...]) -> list[tuple[str, float]]:

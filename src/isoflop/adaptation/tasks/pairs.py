@@ -27,9 +27,8 @@ from isoflop.adaptation.saved import TASK, check_filled, damaged, load_body, put
 from isoflop.adaptation.split import TRAIN, Split, make_split
 from isoflop.adaptation.table import filled, read_examples
 from isoflop.adaptation.task import Files, Floor, Measured, Predictor
-from isoflop.adaptation.tasks.classify import check_labels, in_order
+from isoflop.adaptation.tasks.classify import check_labels, in_order, measured
 from isoflop.errors import UserError
-from isoflop.evaluation.classification import classification_scores
 from isoflop.models import Model
 
 
@@ -69,6 +68,13 @@ class Pairs:
     def trial(self, pretrained: Pretrained, split: Split, recipe: Recipe) -> PairsTrial:
         """What the engine trains."""
         return PairsTrial(pretrained, split, recipe)
+
+    def examine(self, predictor: PairClassifier, table: Path) -> Measured:
+        """Labels and their probabilities, and how right they are, on another table."""
+        part = read_examples(table, PairColumns(self.first, self.second, self.label), _parse)
+        check_labels(part, predictor.labels, None)
+        tokens = tokenize(predictor.tokenizer, part.texts, longest=predictor.longest)
+        return measured(pair_probabilities(predictor.model, tokens), part.labels, predictor.labels)
 
     @staticmethod
     def load(folder: Path, record: Mapping[str, Any]) -> Predictor:
@@ -117,13 +123,8 @@ class PairsTrial:
     def measure(self, part: str, *, is_last: bool) -> Measured:
         """Labels and their probabilities, and how right they are."""
         del is_last
-        found, labels = pair_probabilities(self.model, self.tokens[part]), self.split.labels
-        rows = [
-            (label, guess.label, f"{guess.probability:.6f}")
-            for label, guess in zip(self.split.parts[part].labels, guesses(found, labels), strict=True)
-        ]
-        scores = classification_scores(found, self.split.answers(part), labels=labels)
-        return Measured(scores, ("label", "predicted", "probability"), rows)
+        found = pair_probabilities(self.model, self.tokens[part])
+        return measured(found, self.split.parts[part].labels, self.split.labels)
 
     def floor(self) -> Floor | None:
         """Counted words of either text."""

@@ -19,7 +19,7 @@ from isoflop.adaptation.saved import save_adapted
 from isoflop.adaptation.split import TRAIN, Split, make_split
 from isoflop.adaptation.table import LabelledTexts
 from isoflop.adaptation.task import Files, Floor, Measured, Predictor
-from isoflop.adaptation.writing import Lesson, LessonBatches, SavedWriter, Writer, manner_of, mean_nats
+from isoflop.adaptation.writing import Lesson, LessonBatches, SavedWriter, Writer, check_method, manner_of, mean_nats
 from isoflop.errors import UserError
 from isoflop.evaluation.measure import Measure
 from isoflop.evaluation.scores import Figures
@@ -88,6 +88,7 @@ class Seq2SeqTrial:
     """A model that learns to write the targets."""
 
     def __init__(self, task: Seq2Seq, pretrained: Pretrained, split: Split, recipe: Recipe) -> None:
+        check_method(recipe)
         self.task, self.pretrained, self.split = task, pretrained, split
         self.model = Writer(pretrained.model)
         self.longest = recipe.tokens_of(pretrained.model.shape.context)

@@ -25,7 +25,7 @@ from isoflop.adaptation.recipe import Recipe
 from isoflop.adaptation.rows import Record
 from isoflop.adaptation.saved import TASK, check_filled, damaged, load_body, put_head, save_adapted
 from isoflop.adaptation.split import TRAIN, Split, make_split
-from isoflop.adaptation.table import Fault, read_examples
+from isoflop.adaptation.table import Fault, LabelledTexts, read_examples
 from isoflop.adaptation.task import Files, Floor, Measured, Predictor, TaskModel
 from isoflop.adaptation.tasks.classify import check_labels, in_order
 from isoflop.errors import UserError
@@ -67,6 +67,16 @@ class Tokens:
     def trial(self, pretrained: Pretrained, split: Split, recipe: Recipe) -> TokensTrial:
         """What the engine trains."""
         return TokensTrial(pretrained, split, recipe)
+
+    def examine(self, predictor: TextTagger, table: Path) -> Measured:
+        """How right the tags of a saved model are on another table or CoNLL file."""
+        part = read_examples(table, TokenColumns(self.tokens, self.tags), _parse)
+        check_labels(part, predictor.labels, None)
+        model = predictor.model
+        words = tokenize_words(
+            predictor.tokenizer, part.texts, longest=predictor.longest, at_end=_reads_ahead(model.body)
+        )
+        return _measured(model, words, part, predictor.labels)
 
     @staticmethod
     def load(folder: Path, record: Mapping[str, Any]) -> Predictor:
@@ -120,8 +130,8 @@ class Tagger(TaskModel):
 
 @dataclass(frozen=True)
 class Words:
-    """Texts as tokens, and where each word that was not cut has its first token (its last for a decoder, which has seen
-    no more of the word by the first)."""
+    """Texts as tokens, and the first token of each word that was not cut: the last one where a model reads in one
+    direction, and has not seen the word before."""
 
     texts: Tokenized
     starts: tuple[tuple[int, ...], ...]
@@ -158,19 +168,7 @@ class TokensTrial:
     def measure(self, part: str, *, is_last: bool) -> Measured:
         """Tags of all words; those of words that were cut off count as O, or the first tag, where there is no O."""
         del is_last
-        texts, labels, number = self.split.parts[part], self.split.labels, self.number
-        told: list[list[str]] = [[] for _ in texts.texts]
-        nats_N = [0.0] * len(texts)
-        for at, log_p_WK in log_probabilities(self.model, self.words[part]):
-            right = texts.labels[at]
-            told[at] = _filled(log_p_WK, labels, len(right))
-            nats_N[at] = -float(np.mean([row[number[tag]] for row, tag in zip(log_p_WK, right, strict=False)]))
-        rows = [
-            (" ".join(words), " ".join(right), " ".join(tags))
-            for words, right, tags in zip(texts.texts, texts.labels, told, strict=True)
-        ]
-        scores = tagging_scores(told, texts.labels, kinds=labels, nats_N=nats_N)
-        return Measured(scores, ("tokens", "tags", "predicted"), rows)
+        return _measured(self.model, self.words[part], self.split.parts[part], self.split.labels)
 
     def floor(self) -> Floor | None:
         """Each word's most frequent tag."""
@@ -273,6 +271,22 @@ def log_probabilities(model: Tagger, words: Words) -> list[tuple[int, Any]]:
         log_p_BTK = torch.log_softmax(logits_BTK.double(), dim=-1).cpu().numpy()
         found += [(at, log_p_BTK[row, list(words.starts[at])]) for row, at in enumerate(chosen)]
     return found
+
+
+def _measured(model: Tagger, words: Words, part: LabelledTexts, labels: tuple[str, ...]) -> Measured:
+    number = {label: at for at, label in enumerate(labels)}
+    told: list[list[str]] = [[] for _ in part.texts]
+    nats_N = [0.0] * len(part)
+    for at, log_p_WK in log_probabilities(model, words):
+        right = part.labels[at]
+        told[at] = _filled(log_p_WK, labels, len(right))
+        nats_N[at] = -float(np.mean([row[number[tag]] for row, tag in zip(log_p_WK, right, strict=False)]))
+    rows = [
+        (" ".join(some), " ".join(right), " ".join(tags))
+        for some, right, tags in zip(part.texts, part.labels, told, strict=True)
+    ]
+    scores = tagging_scores(told, part.labels, kinds=labels, nats_N=nats_N)
+    return Measured(scores, ("tokens", "tags", "predicted"), rows)
 
 
 def most_frequent_tags(split: Split) -> Floor:

@@ -19,6 +19,7 @@ from isoflop.adaptation import (
 from isoflop.errors import UserError
 from isoflop.executors import Task
 from isoflop.runs import Run, read_run
+from isoflop.study.config import FINETUNE
 from isoflop.study.finetune.config import FinetuneStudyConfig, RecipeConfig, TableConfig
 from isoflop.study.finetune.subsets import subset_of
 
@@ -50,6 +51,8 @@ def pretraining_of(folder: Path) -> Pretraining:
     if not (run_folder / "run.json").exists():
         return Pretraining(run_folder.name, str(folder))
     run = read_run(run_folder)
+    if run.role == FINETUNE:  # that record is not of its pretraining
+        return Pretraining(run_folder.name, str(folder))
     speed = run.flops / run.seconds if run.seconds else None
     return Pretraining(run_folder.name, str(folder), run.tokens, run.flops, speed)
 

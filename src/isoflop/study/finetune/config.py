@@ -137,3 +137,49 @@ def finetune_config(content: dict[str, Any], *, path: Path) -> FinetuneStudyConf
     files = {name: str(where / given) for name in ("train", "dev", "test") if (given := getattr(data, name))}
     models = tuple(str((where / one).resolve()) for one in axes.models)
     return replace(config, data=replace(data, **files), axes=replace(axes, models=models))
+
+
+TEMPLATE = """# A study of fine-tunings: accuracy against labels, the law, what the next point costs.
+# Run it with `isoflop study FILE --out DIR`. What is commented out has a default; files are looked for from here.
+
+kind = "finetune"
+seed = {config.seed}
+device = "{config.device}"
+
+[data]                    # CSV, TSV, JSON lines or Parquet with a text and a label in each row
+train = "train.csv"
+dev = "dev.csv"
+test = "test.csv"         # laws are of the error on test (on dev, where there is no test)
+# text = "sentence"       # the columns, where their names can't be guessed
+# label = "sentiment"
+
+[axes]
+models = ["trained"]      # folders of isoflop train or of Hugging Face; three or more tell what pretraining is worth
+methods = {methods}
+sizes = {axes.sizes}                 # numbers of labels, each half of the next, the largest being all of train ...
+# labels = [100, 200, 400, 800]   # ... or these
+seeds = {axes.seeds}                 # of subset and training
+
+[recipe]
+batch = {recipe.batch}
+epochs = {recipe.epochs}
+least_steps = {recipe.least_steps}         # small subsets are seen more often than `epochs` times
+# max_length = 128        # tokens
+# rank = 8                # of LoRA
+# learning_rate = {{ full = 2e-5, head = 1e-3, lora = 5e-4 }}
+
+[prices]                  # both or none
+# usd_per_label = 0.05
+# usd_per_hour = 2.0      # of the machine that the models were pretrained on
+
+[machines]                # what each fine-tuning gets, on this machine or with --on ray or --on slurm
+cpus = {config.machines.cpus}
+gpus = {config.machines.gpus}
+"""
+
+
+def finetune_template() -> str:
+    """The text of a commented study file that holds the defaults."""
+    config = FinetuneStudyConfig(TableConfig("train.csv"), AxesConfig(("trained",)))
+    methods = f"[{', '.join(f'{name!r}' for name in config.axes.methods)}]".replace("'", '"')
+    return TEMPLATE.format(config=config, axes=config.axes, recipe=config.recipe, methods=methods)

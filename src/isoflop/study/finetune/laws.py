@@ -134,16 +134,15 @@ def trade(
             row["pretraining_flops"] for row in rows if row["method"] == one.method and row["pretraining_flops"]
         )
         costs = exchange(one.fit, labels=labels, flops=flops, gain=GAIN)
-        sentences = [costs.flops_per_label.sentence]
+        worth = costs.flops_per_label
+        sentences = [worth.sentence]
         if prices.usd_per_label is not None and prices.usd_per_hour is not None and speed:
             usd_per_flop = prices.usd_per_hour / 3600 / speed
-            verdict = cheaper(costs.flops_per_label, usd_per_label=prices.usd_per_label, usd_per_flop=usd_per_flop)
-            sentences = [verdict]
-        sentences += [f"a point costs {one.sentence}" for one in (costs.labels, costs.flops) if one.amount is not None]
-        sentences += [
-            f"what a point costs: {one.sentence}" for one in (costs.labels, costs.flops) if one.amount is None
-        ]
-        amount = costs.flops_per_label.amount
+            sentences = [cheaper(worth, usd_per_label=prices.usd_per_label, usd_per_flop=usd_per_flop)]
+        if costs.labels is not worth:
+            ways = (("labels", costs.labels), ("pretraining", costs.flops))
+            sentences += [f"a point, by {way}: {price.sentence}" for way, price in ways]
+        amount = worth.amount
         found.append({"method": one.method, "sentences": sentences, "flops_per_label": amount and asdict(amount)})
     return found
 
