@@ -38,7 +38,7 @@ def test_depth_counts_layers_from_the_answer() -> None:
     assert depths["body.embedding.weight"] == depths["body.segment_table.weight"] == 4
     assert depth_of("body.encoder.blocks.0.attention.qkv.weight", 3) == 3
     assert depth_of("body.encoder.embedding_norm.weight", 3) == 4
-    assert depth_of("body.prompt.vectors_PD", 3) == 0
+    assert depth_of("body.prompt.vectors_PD", 3) == depth_of("segments.blocks.0.attention.qkv.weight", 3) == 0
 
 
 def test_rates_fall_by_the_factor_from_layer_to_layer() -> None:

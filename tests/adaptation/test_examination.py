@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from isoflop.adaptation import Recipe, Result, finetune, load_classifier, read_split
+from isoflop.adaptation.calibrated import evaluate_calibration
 from isoflop.adaptation.examination import evaluate_task, is_adapted, write_predictions
 from isoflop.errors import UserError
 from isoflop.evaluation.intervals import Resampling, paired_test
@@ -83,3 +84,14 @@ def test_columns_are_named_as_in_finetune(
     assert found["accuracy"].examples == 10
     with pytest.raises(UserError, match="no setting 'colour'"):
         evaluate_task(trained["good"], table, settings={"colour": "red"})
+
+
+def test_a_temperature_is_fitted_on_one_table_and_measured_on_another(
+    trained: dict[str, Path], tables: dict[str, Path]
+) -> None:
+    found = evaluate_calibration(trained["poor"], tables["test"], dev=tables["dev"], resampling=QUICK)
+    assert found.temperature > 0
+    assert [one.name for one in found.evaluated.figures] == ["ECE", "nats"]
+    assert sum(one.examples for one in found.before) == sum(one.examples for one in found.after) == 100
+    same = evaluate_calibration(trained["poor"], tables["dev"], dev=tables["dev"], resampling=QUICK).evaluated["nats"]
+    assert same.of[1].value <= same.of[0].value

@@ -82,6 +82,8 @@ def test_the_loss_is_the_sum_and_parts_add_up(encoder: Path) -> None:
     hiding = Hiding.of(pretrained.tokenizer, 304)
     text = hiding.apply(padded([row * 3 for row in rows]), np.random.default_rng(1))
     batch = JointBatch(task, text, alpha=0.7)
+    few = next(iter(JointBatch(task, padded([[7, 8]]), alpha=1.0).split(2)))
+    assert (len(few.task.inputs), len(few.text.inputs)) == (2, 0)  # fewer texts than parts
     objective = Objective(model, AnswerLoss(), None)
     expected = batch_loss(model.body, text) + 0.7 * batch_loss(model, task)
     torch.testing.assert_close(objective.loss(batch), expected)
@@ -140,3 +142,9 @@ def test_what_a_joint_objective_needs_is_asked_for(encoder: Path, split: Split, 
     five = Tokenizer.from_str(Tokenizer.from_file(str(encoder / "tokenizer.json")).to_str().replace("[MASK]", "[NO]"))
     with pytest.raises(UserError, match=r"no \[MASK\]"):
         Hiding.of(five, 304)
+
+
+def test_a_rising_alpha_is_no_divergence(encoder: Path, split: Split, tmp_path: Path) -> None:
+    recipe = Recipe(Full(), 1e-4, batch=20, epochs=1, joint=Joint(0.0, 100.0))
+    *_, result = finetune(encoder, split, out=tmp_path, recipe=recipe)
+    assert isinstance(result, Result)

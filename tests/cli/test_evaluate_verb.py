@@ -75,6 +75,8 @@ def test_an_encoder_has_no_perplexity(evaluate: Callable[..., Result], folder: P
         (("a", "text.txt", "--window", "100"), "--window"),
         (("a", "text.txt", "--against", "e"), "no comparison"),
         (("a", "text.txt", "--level", "95"), "between 0 and 1"),
+        (("a", "text.txt", "--harness", "hellaswag"), "bring their own data"),
+        (("a", "text.txt", "--calibrate", "text.txt"), "one fine-tuned classifier"),
     ],
 )
 def test_mistakes_are_told_in_a_sentence(

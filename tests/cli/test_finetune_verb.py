@@ -70,7 +70,10 @@ def test_one_command_fine_tunes_and_another_uses_it(isoflop: Isoflop, model: Pat
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("finetune", "nowhere", "{table}", "--test", "{table}"), "nowhere: name a trained model of isoflop"),
+        (
+            ("finetune", "no/such/folder", "{table}", "--test", "{table}"),
+            "no/such/folder: name a trained model",
+        ),
         (("finetune", "{model}", "none.csv", "--test", "{table}"), "There is no file none.csv"),
         (("finetune", "{model}", "{table}"), "nothing to measure on"),
         (

@@ -153,7 +153,7 @@ def test_intervals_cover_about_as_often_as_they_say(kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_intervals_cover_as_often_as_they_say(kind: str) -> None:
     draw = np.random.default_rng(7)
-    covered = np.mean([_covers(kind, draw, Resampling(draws=2_000)) for _ in range(4_000)])
+    covered = np.mean([_covers(kind, draw, Resampling(draws=1_000)) for _ in range(2_000)])
     print(f"{kind}: {covered:.4f}")
     assert 0.93 <= covered <= 0.965
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from isoflop.adaptation.task import TaskModel
 
-BLOCK = re.compile(r"(?:^|\.)blocks\.(\d+)\.")
+BLOCK = re.compile(r"^body\.(?:\w+coder\.)?blocks\.(\d+)\.")
 IN_FRONT = re.compile(r"^body\.(?:\w+coder\.)?(?:embedding|position_table|segment_table|embedding_norm|relative)\b")
 
 

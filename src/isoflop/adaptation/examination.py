@@ -55,7 +55,7 @@ def evaluate_task(
         digest = hashlib.file_digest(file, "sha256").hexdigest()[:16]
     found = Evaluated(
         kind=f"task {task.name}",
-        models=tuple(_facts(folder, task.name) for folder, _ in records),
+        models=tuple(described(folder, task.name) for folder, _ in records),
         data={"path": str(table.resolve()), "hash": digest, "examples": measured[0].scores.examples},
         how={"settings": dict(settings or {}), "main": measured[0].scores.main},
         figures=figures_of(measures, resampling),
@@ -71,7 +71,8 @@ def write_predictions(measured: Measured, path: Path) -> None:
     write_text(path, table.getvalue())
 
 
-def _facts(folder: Path, task: str) -> dict[str, Any]:
+def described(folder: Path, task: str) -> dict[str, Any]:
+    """Which fine-tuned model it is, as a record holds it."""
     with (folder / WEIGHTS).open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()[:16]
     return {"path": str(folder.resolve()), "task": task, "weights_hash": digest}

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from isoflop.adaptation.depth import train_from_above, trained_names
 from isoflop.adaptation.floor import MISSING
+from isoflop.adaptation.hub import model_folder
 from isoflop.adaptation.joint import JointBatches
 from isoflop.adaptation.losses import BALANCED
 from isoflop.adaptation.objective import Objective, label_counts
@@ -104,8 +105,8 @@ Event = Ready | Stepped | EpochEnded | Diverged | Result
 def finetune(
     model: Path, split: Split, *, out: Path, recipe: Recipe | None = None, machine: Machine | None = None
 ) -> Iterator[Event]:
-    """Fine-tune the model in the folder `model` on the examples `split` of a task into the folder `out`, or go on with
-    it; ends with `Result`.
+    """Fine-tune the model in the folder `model` (or of that name on the Hub) on the examples `split` of a task into the
+    folder `out`, or go on with it; ends with `Result`.
 
     Leaves `model` (see `saved`), `metrics.json`, predictions of each held-out part, `run.json`, `curve.jsonl` and
     TensorBoard events. Ctrl-C (or SIGTERM) saves and stops after the step under way; the next sitting comes to the same
@@ -120,7 +121,7 @@ def finetune(
         raise UserError("There is no CUDA device here: leave out --device, or name cpu.")
     out = out.resolve()
     with alone(out, what="a fine-tuning"), processor_settings(machine.threads), StopRequest() as stop:
-        training = _Finetuning(model.resolve(), split, out=out, recipe=recipe, machine=machine)
+        training = _Finetuning(model_folder(model).resolve(), split, out=out, recipe=recipe, machine=machine)
         _settle(training.facts.job, out)
         if (out / "run.json").exists():
             yield read_result(out) if (out / "metrics.json").exists() else Diverged("it did so in an earlier sitting")
@@ -160,6 +161,7 @@ class _Finetuning:
         set_precision(model.to(machine.device), self.choice)
         self.objective = Objective(model, recipe.loss, self._label_weights(machine.device))
         self.model, self.trainee = model, Trainee(model, recipe.optimizer(model))
+        self.trainee.minds_trend = recipe.joint is None or recipe.joint.first == recipe.joint.last
         self.best = BestEpoch(trained_names(model))
         self.validation: list[tuple[int, float]] = []
         job, step_tokens = _job(folder, self, machine), round(self.trial.epoch_tokens / self.per_epoch)

@@ -86,10 +86,12 @@ class JointBatch:
 
         Who adds them up weighs each by its share of the task's answers; `share` makes the text's weight its own.
         """
-        texts = math.ceil(len(self.text.inputs) / math.ceil(len(self.inputs) / sequences))
-        answers, predicted = _asked(self.task), _asked(self.text)
-        for task, text in zip(self.task.split(sequences), self.text.split(texts), strict=True):
-            share = (_asked(text) / max(1, predicted)) / max(1e-9, _asked(task) / max(1, answers))
+        parts = list(self.task.split(sequences))
+        ends = [len(self.text.inputs) * (number + 1) // len(parts) for number in range(len(parts))]
+        answers, predicted = _asked(self.task), max(1, _asked(self.text))
+        for task, start, end in zip(parts, [0, *ends], ends, strict=False):
+            text = Batch._make(None if one is None else one[start:end] for one in self.text)
+            share = (_asked(text) / predicted) / (_asked(task) / answers)
             yield replace(self, task=task, text=text, share=share)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from isoflop.adaptation.hub import model_folder
 from isoflop.adaptation.methods.adapter import BODY, is_adapted
 from isoflop.errors import UserError
 from isoflop.models import Model, ModelInfo, from_hugging_face, load_model
@@ -48,9 +49,9 @@ class Tokenized:
 
 
 def read_pretrained(folder: Path, *, stacks: Sequence[str] = ("encoder", "decoder")) -> Pretrained:
-    """The model in `folder`. Raises `UserError` for none, for none of the `stacks`, and for a tokenizer of another."""
-    if not folder.is_dir():
-        raise UserError(f"There is no folder {folder}: name a trained model of isoflop or a Hugging Face checkpoint.")
+    """The model in `folder`, which may be a name on the Hub. Raises `UserError` for none, for none of the `stacks`, and
+    for a tokenizer of another."""
+    folder = model_folder(folder)
     ours = folder / "model" if (folder / "model" / "model.json").exists() else folder
     for place in (folder, folder / "model"):
         if is_adapted(place):

@@ -33,6 +33,9 @@ def evaluate(
     level: float = typer.Option(0.95, "--level", help="How often an interval should hold the truth."),
     draws: int = typer.Option(5_000, "--draws", help="Draws of the bootstrap and of the test."),
     option: list[str] = typer.Option([], "--option", help="A fine-tuned model's column, NAME=VALUE, as in finetune."),
+    calibrate: Path = typer.Option(
+        None, "--calibrate", metavar="DEV", help="Fit a fine-tuned classifier's temperature on this table."
+    ),
     seed: int = typer.Option(0, "--seed", help="Seed of the draws, and of an encoder's masks."),
     harness: str = typer.Option(None, "--harness", metavar="TASK,…", help="Tasks of lm-evaluation-harness instead."),
     harness_tasks: Path = typer.Option(None, "--harness-tasks", metavar="DIR", help="A folder of tasks as YAML."),
@@ -52,7 +55,11 @@ def evaluate(
         return
     if not data:
         raise UserError("There is nothing to measure on: name files or folders of text behind the model.")
-    if is_adapted(model):
+    if calibrate is not None:
+        if against is not None or len(data) != 1 or not is_adapted(model):
+            raise UserError("--calibrate takes one fine-tuned classifier and one table to measure it on.")
+        found = _calibrated(model, Path(data[0]), calibrate, {"option": option, "resampling": resampling})
+    elif is_adapted(model):
         found = _on_table(model, data, against, {"option": option, "resampling": resampling, "out": out})
     else:
         reading = {"window": window, "stride": stride, "mask_seed": seed}
@@ -94,6 +101,22 @@ def _on_table(model: Path, data: list[str], against: Path | None, how: dict[str,
     return found
 
 
+def _calibrated(model: Path, table: Path, dev: Path, how: dict[str, Any]) -> Evaluated:
+    from isoflop.adaptation.calibrated import evaluate_calibration
+    from isoflop.cli.finetune_verb import task_settings
+    from isoflop.cli.tables import print_table
+
+    settings = task_settings(how["option"], None, None)
+    found = evaluate_calibration(model, table, dev=dev, settings=settings, resampling=how["resampling"])
+    for name, bins in (("as it is", found.before), (f"T = {found.temperature:.3f}", found.after)):
+        rows = [
+            (f"{one.low:.2f} – {one.high:.2f}", str(one.examples), f"{one.confidence:.4f}", f"{one.accuracy:.4f}")
+            for one in bins
+        ]
+        print_table("", (name, "examples", "confidence", "accuracy"), rows)
+    return found.evaluated
+
+
 def _on_text(model: Path, data: list[str], against: Path | None, how: dict[str, Any]) -> Evaluated:
     from isoflop.cli.tables import progress_bar
     from isoflop.evaluation.evaluate_text import evaluate_text
@@ -132,6 +155,8 @@ def show(found: Evaluated) -> None:
 
 def _names(found: Evaluated) -> list[str]:
     """What to call the models: their folders' names, or that of the folder around one called `model`."""
+    if all("name" in one for one in found.models):
+        return [one["name"] for one in found.models]
     paths = [Path(one["path"]) for one in found.models]
     names = [path.parent.name if path.name == "model" else path.name for path in paths]
     return names if len(set(names)) == len(names) else ["model", "against"]
@@ -160,6 +185,8 @@ def _number(value: float, sign: str = "") -> str:
 
 def _described(model: object) -> str:
     assert isinstance(model, dict)
+    if "temperature" in model:
+        return "the same, its logits divided by T."
     if "task" in model:
         return f"fine-tuned to {model['task']}, weights {model['weights_hash']}."
     said = f"{model['class']}, {model['params']:,} parameters" if "params" in model else str(model["class"])

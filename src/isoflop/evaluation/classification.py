@@ -118,7 +118,7 @@ def classification_measures(probabilities: ArrayLike, answers: ArrayLike) -> dic
     accuracy = Measure((guess_N == answer_N).astype(np.float64))
     gaps_NB = np.zeros((len(answer_N), BINS))
     confidence_N = p_NK.max(axis=1)
-    gaps_NB[np.arange(len(answer_N)), _bins(confidence_N)] = (guess_N == answer_N) - confidence_N
+    gaps_NB[np.arange(len(answer_N)), bins_of(confidence_N)] = (guess_N == answer_N) - confidence_N
     return {
         "accuracy": accuracy,
         "precision": Measure(counts, _macro(1, 0)),
@@ -146,14 +146,14 @@ def _nats(p_NK: NDArray[np.float64], answer_N: NDArray[np.int64]) -> NDArray[np.
     return -np.log(np.maximum(p_NK[np.arange(len(answer_N)), answer_N], np.finfo(np.float64).tiny))
 
 
-def _bins(confidence_N: NDArray[np.float64]) -> NDArray[np.int64]:
+def bins_of(confidence_N: NDArray[np.float64]) -> NDArray[np.int64]:
     """The bin of each confidence; bins are open below."""
     return np.clip(np.ceil(confidence_N * BINS).astype(np.int64) - 1, 0, BINS - 1)
 
 
 def calibration_error(confidence_N: NDArray[np.float64], right_N: NDArray[np.bool_]) -> float:
     """Expected calibration error (Guo et al. 2017, arXiv 1706.04599, equation 3)."""
-    gap_B = np.bincount(_bins(confidence_N), weights=right_N - confidence_N, minlength=BINS)
+    gap_B = np.bincount(bins_of(confidence_N), weights=right_N - confidence_N, minlength=BINS)
     return float(np.abs(gap_B).sum() / len(confidence_N))
 
 

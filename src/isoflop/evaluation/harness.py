@@ -6,6 +6,7 @@ Its figures are its own; intervals and tests between models are made here, of wh
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
 import logging
 import os
@@ -73,15 +74,17 @@ def evaluate_harness(
 def _run(model: Path, tasks: Sequence[str], folder: Path | None, limit: int | None) -> dict[str, Any]:
     with _offline(), _checkpoint(model) as checkpoint:
         try:
-            import lm_eval
-            from lm_eval.models.huggingface import HFLM
-            from lm_eval.tasks import TaskManager
+            lm_eval: Any = importlib.import_module("lm_eval")
+            models: Any = importlib.import_module("lm_eval.models.huggingface")
+            index: Any = importlib.import_module("lm_eval.tasks")
         except ImportError as error:
             raise UserError("--harness needs lm-evaluation-harness: pip install 'isoflop[harness]'.") from error
         try:
             with _silent():
-                manager = _known_tasks(TaskManager, tasks, folder)
-                language_model = HFLM(pretrained=str(checkpoint), device="cpu", dtype="float32", batch_size=BATCH)
+                manager = _known_tasks(index.TaskManager, tasks, folder)
+                language_model = models.HFLM(
+                    pretrained=str(checkpoint), device="cpu", dtype="float32", batch_size=BATCH
+                )
                 # The harness would bootstrap for minutes, F1 above all; and intervals are made here.
                 found = lm_eval.simple_evaluate(
                     language_model, tasks=list(tasks), task_manager=manager, bootstrap_iters=0, limit=limit

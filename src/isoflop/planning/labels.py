@@ -6,7 +6,7 @@ factor r / (r - g); where r <= g there is no way.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,7 +61,6 @@ def exchange(fit: Fit, *, labels: float, flops: float, gain: float) -> Exchange:
 
     error = E + A / (x^alpha * finetuning_examples^beta) (Zhang et al. 2024, arXiv 2402.17193, equation 1).
     """
-
     unseen = _unseen(fit, alpha="more pretraining", beta="more labels")
     if unseen:
         nothing = Price(None, f"cannot say: {unseen}")
@@ -165,5 +164,4 @@ def curve_of(groups: int) -> str:
 
 def error_at(fit: Fit, *, labels: Any, model: Any = None) -> dict[str, Any]:
     """The columns at which `fit.predict` gives the error of `model` at `labels`."""
-    columns: Mapping[str, Any] = {"finetuning_examples": labels}
-    return dict(columns) | ({"model": model} if "E[" in fit.law.formula else {})
+    return {"finetuning_examples": labels} | ({"model": model} if "E[" in fit.law.formula else {})

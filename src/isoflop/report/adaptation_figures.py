@@ -139,7 +139,7 @@ def _floor_points(study: AdaptationStudy) -> list[Trace]:
 
 
 def _predicted(guess: Guess, look: Look, study: AdaptationStudy) -> Trace:
-    found = guess.predicted
+    found, (below, above) = guess.predicted, guess.whiskers
     return {
         "type": "scatter",
         "mode": "markers",
@@ -148,8 +148,8 @@ def _predicted(guess: Guess, look: Look, study: AdaptationStudy) -> Trace:
         "error_y": {
             "type": "data",
             "symmetric": False,
-            "array": rounded([found.high - found.value]),
-            "arrayminus": rounded([found.value - found.low]),
+            "array": rounded([above]),
+            "arrayminus": rounded([below]),
             "color": f"@{look.colour}",
             "thickness": 1.5,
             "width": 5,

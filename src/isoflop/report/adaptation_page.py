@@ -16,6 +16,8 @@ from isoflop.report.adaptation_records import FLOOR, AdaptationStudy, Answer, Ce
 from isoflop.report.mathml import mathml
 from isoflop.report.verdict import Fact
 
+UNBROKEN_HYPHEN = "\u2011"
+
 
 def write_adaptation_report(folder: Path) -> Path:
     """Write `report.html` of the study of fine-tunings in `folder` from its records alone, and return its path.
@@ -128,7 +130,7 @@ def _law_row(law: Law) -> LawRow:
     if law.fit is None:
         return LawRow(name, target, "", f"not fitted: {law.why_not}")
     found = [
-        f"{wording.symbol(key)} = {wording.interval(one, least=2, figures=2)}"
+        f"{wording.symbol(key).replace('-', UNBROKEN_HYPHEN)} = {wording.interval(one, least=2, figures=2)}"
         for key, one in law.fit.parameters.items()
     ]
     return LawRow(

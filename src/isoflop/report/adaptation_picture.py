@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -44,25 +44,33 @@ def _panel(axes: Axes, study: AdaptationStudy, method: str) -> None:
             curve = accuracy_band(law, labels, model=model)
             axes.fill_between(labels, curve.low, curve.high, color=colour, alpha=0.13, linewidth=0)
             axes.plot(labels, curve.value, color=colour, linewidth=1.4)
-        drawn = {"color": colour, "marker": letter, "edgecolor": LIGHT["card"], "s": 40, "zorder": 3, "label": model}
+        drawn: dict[str, Any] = {
+            "color": colour,
+            "marker": letter,
+            "edgecolor": LIGHT["card"],
+            "s": 40,
+            "zorder": 3,
+            "label": model,
+        }
         axes.scatter([cell.labels for cell in cells], [cell.accuracy for cell in cells], **drawn)
         for guess in study.guesses:
             if (guess.method, guess.model) == (method, model):
                 found = guess.predicted
-                whiskers = np.array([[found.value - found.low], [found.high - found.value]])
-                plain = {"fmt": "D", "markerfacecolor": "none", "markersize": 9, "capsize": 4}
+                whiskers = np.array([guess.whiskers]).T
+                plain: dict[str, Any] = {"fmt": "D", "markerfacecolor": "none", "markersize": 9, "capsize": 4}
                 axes.errorbar([study.labels], [found.value], yerr=whiskers, color=colour, **plain)
     floors = study.floors()
     if floors:
-        axes.scatter(*zip(*floors, strict=True), color=LIGHT["quiet"], marker="x", s=24, label="floor", linewidth=1)
+        sizes, accuracies = zip(*floors, strict=True)
+        axes.scatter(sizes, accuracies, color=LIGHT["quiet"], marker="x", s=24, label="floor", linewidth=1)
     if floor_law is not None:
         curve = accuracy_band(floor_law, labels, model=FLOOR)
         axes.plot(labels, curve.value, color=LIGHT["quiet"], linewidth=1.2, linestyle=":")
     axes.set_xscale("log")
     axes.set_xlim(*ends)
     axes.set_ylim(*accuracy_range(study))
-    sizes = sorted({cell.labels for cell in study.cells})
-    axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
+    ticks = sorted({cell.labels for cell in study.cells})
+    axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
     axes.minorticks_off()
     axes.set_xlabel("labels")
     axes.set_title(title_of(method), loc="left", fontsize=10)

@@ -45,6 +45,12 @@ class Guess:
     measured: float | None
     inside: bool | None
 
+    @property
+    def whiskers(self) -> tuple[float, float]:
+        """How far the interval reaches below and above the value, which with few cells may lie at its very end."""
+        found = self.predicted
+        return max(0.0, found.value - found.low), max(0.0, found.high - found.value)
+
 
 @dataclass(frozen=True)
 class Law:

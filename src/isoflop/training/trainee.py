@@ -19,7 +19,8 @@ class Trainee:
     """A model, its optimiser, the step it is at, its curve so far, and whether it failed (and why).
 
     Where there is an `average` of the weights, it is kept up with them. With `minds_spikes` a spike of the loss is a
-    failure too, and such a step must not have been applied.
+    failure too, and such a step must not have been applied. Without `minds_trend` a loss that rises is none: where what
+    is minimised changes on the way.
     """
 
     def __init__(self, model: nn.Module, optimizer: Optimizer, average: WeightAverage | None = None) -> None:
@@ -27,7 +28,7 @@ class Trainee:
         self.step = 0
         self.seconds = 0.0
         self.curve: list[CurvePoint] = []
-        self.trend, self.minds_spikes = LossTrend(), False
+        self.trend, self.minds_spikes, self.minds_trend = LossTrend(), False, True
         self.fault: Fault | None = None
         self.failure: str | None = None
 
@@ -44,7 +45,7 @@ class Trainee:
             self.failure = sentence(self.fault, step.index)
             return
         self.trend.take(step.loss)
-        if self.trend.has_diverged:
+        if self.minds_trend and self.trend.has_diverged:
             self.fault = "divergence"
             self.failure = sentence(self.fault, step.index)
         self.step = step.index + 1

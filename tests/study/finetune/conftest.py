@@ -20,7 +20,7 @@ test = "test.csv"
 [axes]
 models = ["first", "second"]
 methods = ["full"]
-labels = [16, 32, 64, 128]
+labels = [16, 32, 64, 96, 128]
 seeds = 1
 [recipe]
 least_steps = 10

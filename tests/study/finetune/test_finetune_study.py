@@ -49,7 +49,7 @@ def study(finished: Path, write_study: Callable[..., Path], here: None) -> Path:
 
 def test_every_cell_is_a_record_and_a_row_with_its_floor(study: Path, study_folder: Path) -> None:
     rows = rows_of(study)
-    assert len(rows) == 2 * 4
+    assert len(rows) == 2 * 5
     for row in rows:
         record = read_run(study / "runs" / row["run"])
         assert record.role == "finetune"
@@ -68,8 +68,11 @@ def test_the_prediction_stands_before_the_largest_subset_is_trained_on(study: Pa
     assert {(one["method"], one["model"]) for one in verdict["predicted"]} == {
         ("full", "first"),
         ("full", "second"),
-        ("floor", "floor"),
     }
+    # Four cells of the floor for three parameters: no interval, so no prediction.
+    assert verdict["not_predicted"] == [
+        "floor: 4 cells for 3 parameters are too few to tell the noise by: add seeds or sizes"
+    ]
     for one in verdict["predicted"]:
         assert len(one["measured_each"]) == 1
         assert one["inside"] == (one["low"] <= one["measured"] <= one["high"])
@@ -123,7 +126,7 @@ def test_the_page_has_the_floor_the_price_and_every_cell(study: Path) -> None:
     page = (study / "report.html").read_text()
     assert "what the next point costs" in page or "the next point costs" in page
     assert "(floor " in page
-    assert page.count("<td>All weights trained</td>") == 8
+    assert page.count("<td>All weights trained</td>") == 10
     figures = json.loads(re.search(r'id="figures">(.*?)</script>', page, re.S)[1])  # type: ignore[index]
     assert set(figures) == {"labels-full"}
     own = page[: page.index('<script type="application/json"')]
@@ -133,7 +136,7 @@ def test_the_page_has_the_floor_the_price_and_every_cell(study: Path) -> None:
 def test_the_verb_knows_the_kind(write_study: Callable[..., Path], tmp_path: Path) -> None:
     dry = CliRunner().invoke(app, ["study", str(write_study()), "--dry-run", "--out", str(tmp_path / "out")])
     assert dry.exit_code == 0
-    assert "8 fine-tunings (first, second; full; 1 seed)" in dry.stdout
+    assert "10 fine-tunings (first, second; full; 1 seed)" in dry.stdout
     assert not (tmp_path / "out" / "runs").exists()
     told = CliRunner().invoke(app, ["study", str(write_study(replace=('"finetune"', '"distil"')))])
     assert isinstance(told.exception, UserError)
@@ -164,7 +167,7 @@ def test_the_commented_file_says_the_defaults(tmp_path: Path) -> None:
         (('["first", "second"]', '["first", "third"]'), "there is no such folder"),
         (("seeds = 1", "seeds = 0"), "axes.seeds must be at least 1"),
         (('["full"]', '["tail"]'), "tail"),
-        (("labels = [16, 32, 64, 128]", "labels = [16, 32, 64]"), "four sizes or more"),
+        (("labels = [16, 32, 64, 96, 128]", "labels = [16, 32, 64]"), "four sizes or more"),
         (("least_steps", "lest_steps"), "did you mean recipe.least_steps"),
         (("[recipe]", "[prices]\nusd_per_label = 1\n[recipe]"), "give both, or none"),
     ],
@@ -174,3 +177,10 @@ def test_impossible_settings_are_named(
 ) -> None:
     with pytest.raises(UserError, match=message):
         run(write_study(replace=change), tmp_path / "out")
+
+
+def test_where_every_cell_diverges_the_study_says_so(
+    write_study: Callable[..., Path], here: None, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=r"every fine-tuning .* diverged: lower recipe.learning_rate"):
+        run(write_study(rate=1e9), tmp_path / "out")

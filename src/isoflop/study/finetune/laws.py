@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -24,6 +25,8 @@ GAIN = 0.01
 """The next point of accuracy."""
 FLOOR = "floor"
 ENOUGH_MODELS = 3
+LEAST_SPARE = 2
+"""Cells beyond the number of parameters: a law through every point would have intervals of no width."""
 EXAMPLES = "finetuning_examples"
 
 
@@ -41,8 +44,6 @@ class Fitted:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values; the fit as it stores itself."""
-        import json
-
         return {**asdict(self), "fit": None if self.fit is None else json.loads(self.fit.to_json())}
 
 
@@ -92,7 +93,7 @@ def predictions(fits: Sequence[Fitted], rows: Sequence[Row], *, labels: int) -> 
     """The error at `labels` for each method and model, as one new run will measure it."""
     found = []
     for one in fits:
-        models = sorted({row["model"] for row in rows if row["method"] == one.method}) or [FLOOR]
+        models = _models(one.method, rows)
         for model in models if one.fit is not None else ():
             assert one.fit is not None
             guess = one.fit.predict(of="run", level=LEVEL, **error_at(one.fit, labels=labels, model=model))
@@ -107,7 +108,7 @@ def answers(fits: Sequence[Fitted], rows: Sequence[Row], *, labels: int) -> list
     """For each method and model what one point less error costs in labels, from the largest subset on."""
     found = []
     for one in fits:
-        models = sorted({row["model"] for row in rows if row["method"] == one.method}) or [FLOOR]
+        models = _models(one.method, rows)
         for model in models:
             answer: dict[str, Any] = {"method": one.method, "model": model, "amount": None}
             if one.fit is None:
@@ -147,6 +148,10 @@ def trade(
     return found
 
 
+def _models(method: str, rows: Sequence[Row]) -> list[str]:
+    return [FLOOR] if method == FLOOR else sorted({row["model"] for row in rows if row["method"] == method})
+
+
 def doubts(law: Fit) -> list[Any]:
     """What a fit says against itself, but for rows that agree: errors counted on one test set often do."""
     return [one for one in law.status if one.code not in ("converged", "duplicates", "reading")]
@@ -157,6 +162,10 @@ def _fitted(method: str, name: str, law: Law | str, table: Runs, *, target: str,
         found = fit(table, law, target=target, objective=OBJECTIVE, draws=DRAWS, seed=seed)
     except UserError as error:  # too few cells: an answer that can't be given, not a study that fails
         return Fitted(method, name, target, None, str(error))
+    spare = found.n_runs - len(found.fitted)
+    if spare < LEAST_SPARE:
+        few = f"{found.n_runs} cells for {len(found.fitted)} parameters are too few to tell the noise by"
+        return Fitted(method, name, target, None, f"{few}: add seeds or sizes")
     return Fitted(method, name, target, found)
 
 

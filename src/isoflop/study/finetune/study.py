@@ -135,7 +135,7 @@ class _Course:
             self.listen(Said(text))
         largest = self._measure("the largest subset", self.design.largest, executor)
         clock.save()
-        rows = sorted([*rows, *largest], key=lambda row: (row["method"], row["model"], row["finetuning_examples"]))
+        rows = sorted([*rows, *largest], key=_place)
         _write_cells(rows, self.out / "cells.csv")
         verdict = self._judge(prediction, rows, largest, seconds=clock.seconds())
         write_json(self.out / "verdict.json", verdict)
@@ -156,7 +156,9 @@ class _Course:
                 row = row_of(cell, Path(message["folder"]), judged=self.config.data.judged)
                 rows += [row] if row is not None else []
                 self.listen(Measured(cell, row))
-        return rows
+        if not rows:
+            raise UserError(f"In {self.out} every fine-tuning on {name} diverged: lower recipe.learning_rate.")
+        return sorted(rows, key=_place)  # whatever ended first: the draws of a fit follow the order of its rows
 
     def _predict(self, rows: Sequence[Row]) -> dict[str, Any]:
         """Fit the smaller subsets and write down what the largest will measure; a prediction once written stays."""
@@ -205,6 +207,10 @@ class _Course:
             "prediction_written_at": prediction["written_at"],
             "target_started_at": min(starts),
         }
+
+
+def _place(row: Row) -> tuple[Any, ...]:
+    return row["method"], row["model"], row["finetuning_examples"], row["seed"]
 
 
 def _compared(guess: dict[str, Any], largest: Sequence[Row]) -> dict[str, Any]:
