@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -47,6 +48,32 @@ def read_pairs(path: Path, *, source: str | None = None, target: str | None = No
     return _checked(path, columns, zip(places, one, two, strict=True))
 
 
+def read_column(path: Path, *, text: str | None = None) -> LabelledTexts:
+    """Texts alone: a column of a table (guessed where it is not named), or the lines of another file that are not
+    empty. Their labels are empty."""
+    if has_known_form(path):
+        rows = read_rows(path)
+        first = next(rows, None)
+        if first is None:
+            raise UserError(f"{path} has no rows: a table needs a header and a line for each text.")
+        name = _column(path, list(first[1]), text, ("text", "content", *SOURCES), "text")
+        found = [(place, str(_cell(record.get(name), " ".join))) for place, record in itertools.chain([first], rows)]
+        empty = next((place for place, one in found if not one.strip()), None)
+        if empty is not None:
+            raise UserError(f"{path}, {empty}: the text (column {name}) is empty: fill it, or delete the row.")
+    else:
+        if text is not None:
+            raise UserError(f"{path} is no table, so it has no column {text!r}: leave --text out.")
+        if not path.is_file():
+            raise UserError(f"There is no file {path}: check the path.")
+        name = "line"
+        found = [(f"line {at}", line) for at, line in enumerate(read_lines(path), start=1) if line.strip()]
+    if not found:
+        raise UserError(f"{path} holds no text.")
+    places, texts = zip(*found, strict=True)
+    return LabelledTexts(str(path), Columns(name, name), texts, ("",) * len(texts), places)
+
+
 def partner(path: Path, ending: str) -> Path:
     """The file beside `path` whose name has another ending, before `.gz`. Raises `UserError` where there is none."""
     if not path.is_file():
@@ -71,15 +98,14 @@ def _from_table(path: Path, source: str | None, target: str | None) -> LabelledT
     if first is None:
         raise UserError(f"{path} has no rows: a table needs a header and a line for each pair.")
     names = list(first[1])
-    columns = Columns(
-        text=_column(path, names, source, SOURCES, "source"), label=_column(path, names, target, TARGETS, "target")
-    )
+    text = _column(path, names, source, SOURCES, "source")
+    label = _column(path, names, target, TARGETS, "target")
 
     def pairs() -> Iterator[tuple[str, str, Target]]:
-        for place, record in (first, *rows):
-            yield place, str(_cell(record.get(columns.text), " ".join)), _cell(record.get(columns.label), tuple)
+        for place, record in itertools.chain([first], rows):
+            yield place, str(_cell(record.get(text), " ".join)), _cell(record.get(label), tuple)
 
-    return _checked(path, columns, pairs())
+    return _checked(path, Columns(text, label), pairs())
 
 
 def _column(path: Path, names: list[str], asked: str | None, usual: tuple[str, ...], what: str) -> str:

@@ -12,17 +12,24 @@ from typing import final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from isoflop.adaptation.pretrained import Pretrained
+from isoflop.adaptation.recipe import Recipe
+from isoflop.adaptation.saved import check_filled
 from isoflop.adaptation.task import TaskModel
-from isoflop.evaluation import validation_loss
-from isoflop.generation import Manner, Marks, read_manner
+from isoflop.errors import UserError
+from isoflop.evaluation.cross_entropy import Head, cross_entropy_rows
+from isoflop.evaluation.loss import precision_of
+from isoflop.generation import Decoding, Manner, Marks, TextGenerator, read_manner
 from isoflop.models import IGNORED, PADDING, Batch, EncoderDecoder, Model
 
 TOGETHER = 50
 """Batches whose sequences are sorted by length before they are divided: little padding, and still much chance."""
 AT_ONCE = 64
+METHODS = ("full", "lora", "dora")
+"""Methods that leave an ordinary model."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +90,13 @@ class Writer(TaskModel):
         return Lesson((*prompt, *answer), (*[False] * len(prompt), *[True] * len(answer)))
 
 
+def check_method(recipe: Recipe) -> None:
+    """Raises `UserError` for a method that leaves a model which can't write: a head beside nothing, an adapter that
+    stays beside its model."""
+    if recipe.method.name not in METHODS:
+        raise UserError(f"--method {recipe.method.name} can't teach a model to write: choose {', '.join(METHODS)}.")
+
+
 @dataclass(frozen=True)
 class LessonBatches:
     """Batches of `batch` lessons of like length; a step's batch is a function of `seed` and step alone."""
@@ -126,20 +140,48 @@ def batch_of(lessons: Sequence[Lesson]) -> Batch:
     return batch._replace(source=source_BS, source_documents=there_BS)
 
 
+@torch.no_grad()
+def lesson_nats(model: Writer, lessons: Sequence[Lesson]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Nats of each lesson's learnt tokens together, and how many these are: (N,) both, in the lessons' order."""
+    was_training, head = model.training, model.head
+    device = head.weight.device
+    nats, counts = np.zeros(len(lessons)), np.array([sum(one.learnt) for one in lessons], dtype=np.float64)
+    by_length = sorted(range(len(lessons)), key=lambda at: len(lessons[at]))
+    model.eval()
+    with precision_of(model, device):
+        for start in range(0, len(lessons), AT_ONCE):
+            rows = by_length[start : start + AT_ONCE]
+            batch = batch_of([lessons[at] for at in rows]).to(device)
+            counted_BT = batch.targets != IGNORED
+            plain = Head(head.weight, head.bias, head.weight.dtype)
+            each = cross_entropy_rows(model.features(batch)[counted_BT].float(), plain, batch.targets[counted_BT])
+            owner = counted_BT.nonzero()[:, 0].cpu().numpy()
+            nats[rows] = np.bincount(owner, weights=each.double().cpu().numpy(), minlength=len(rows))
+    model.train(was_training)
+    return nats, counts
+
+
 def mean_nats(model: Writer, lessons: Sequence[Lesson]) -> tuple[float, float]:
-    """Mean loss in nats per predicted token over sequences, and its standard error."""
-    device = model.head.weight.device
-    by_length = sorted(lessons, key=len)
-    values, counts, squares = 0.0, 0, 0.0
-    for start in range(0, len(by_length), AT_ONCE):
-        part = by_length[start : start + AT_ONCE]
-        found = validation_loss(model, batch_of(part).to(device))
-        spread = found.standard_error**2 * len(part) * (len(part) - 1)
-        values += found.nats * len(part)
-        squares += spread + found.nats**2 * len(part)
-        counts += len(part)
-    mean = values / counts
-    return mean, math.sqrt(max(0.0, squares / counts - mean**2) / counts)
+    """Mean loss in nats per learnt token, first within and then over lessons, and its standard error."""
+    nats, counts = lesson_nats(model, lessons)
+    each = nats / counts
+    return float(each.mean()), float(each.std() / math.sqrt(len(each)))
+
+
+@dataclass(frozen=True)
+class SavedWriter:
+    """A saved model that writes, greedily."""
+
+    generator: TextGenerator
+    decoding: Decoding
+    inputs = ("prompt",)
+
+    def rows(self, examples: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
+        """What it writes for each prompt, and the prompt."""
+        check_filled(examples)
+        prompts = [prompt for (prompt,) in examples]
+        written = self.generator.write(prompts, self.decoding)
+        return [(one.text.strip(), text) for one, text in zip(written, prompts, strict=True)]
 
 
 def manner_of(pretrained: Pretrained) -> Manner:

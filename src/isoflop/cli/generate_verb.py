@@ -35,6 +35,7 @@ def generate(
     repetition_penalty: float = typer.Option(1.0, "--repetition-penalty", help="Above 1: tokens seen are less likely."),
     samples: int = typer.Option(1, "--samples", help="So many answers to each prompt."),
     seed: int = typer.Option(None, "--seed", help="Seed of what is drawn."),
+    chat: bool = typer.Option(False, "--chat", help="Put the prompt into the model's chat template, as a user's."),
     as_json: bool = typer.Option(False, "--json", help="A JSON object for each answer."),
 ) -> None:
     """Let a trained model go on from a prompt, translate it, or answer it: one line for each answer.
@@ -52,6 +53,8 @@ def generate(
         raise UserError("--samples are drawn: give a --temperature above 0.")
     decoding = Decoding(choice, max_tokens, repetition_penalty)
     generator = read_generator(model)
+    if chat:
+        generator = generator.as_chat()
     given = prompts or _lines(file)
     for note in generator.notes:
         print(f"note: {note}", file=sys.stderr)

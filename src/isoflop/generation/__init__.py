@@ -1,5 +1,6 @@
 """What a decoder or an encoder-decoder writes: tokens chosen greedily, drawn, or searched by beams."""
 
+from isoflop.generation.chat import PLAIN_CHAT
 from isoflop.generation.decoding import Beams, Choice, Decoding, Greedy, Sample
 from isoflop.generation.generate import Answer, generate_tokens
 from isoflop.generation.manner import Manner, read_manner
@@ -7,6 +8,7 @@ from isoflop.generation.reader import Marks
 from isoflop.generation.text import TextGenerator, Written, read_generator, text_generator
 
 __all__ = [
+    "PLAIN_CHAT",
     "Answer",
     "Beams",
     "Choice",

@@ -31,16 +31,20 @@ class _Search:
     def step(self, candidates: list[tuple[float, int, int]], stop: frozenset[int]) -> None:
         """Go on by the likeliest (log-probability, beam, token), best first. One that ends counts if it is among the
         first K; as many others go on."""
-        grown, self.parents, before = [], [], self.growing
+        grown: list[tuple[float, list[int]]] = []
+        self.parents, before = [], self.growing
         for rank, (total, beam, token) in enumerate(candidates):
             tokens = [*before[beam][1], token]
             if token in stop or len(tokens) == self.most:
                 if rank < self.beams.count:
-                    self._end(total / len(tokens) ** self.beams.length_penalty, tokens)
+                    self._end(self._score(total, tokens), tokens)
             elif len(grown) < self.beams.count:
                 grown.append((total, tokens))
                 self.parents.append(beam)
         self.growing = grown
+
+    def _score(self, total: float, tokens: list[int]) -> float:
+        return float(total / len(tokens) ** self.beams.length_penalty)
 
     def _end(self, score: float, tokens: list[int]) -> None:
         heapq.heappush(self._ended, (score, -self._count, tokens))
@@ -56,7 +60,7 @@ class _Search:
         if len(self._ended) < self.beams.count:
             return False
         total, tokens = self.growing[0]
-        return total / len(tokens) ** self.beams.length_penalty <= self._ended[0][0]
+        return self._score(total, tokens) <= self._ended[0][0]
 
     @property
     def best(self) -> list[int]:

@@ -13,12 +13,12 @@ from isoflop.models.storage import read_json_object
 Message = Mapping[str, str]
 """`role` (system, user, assistant) and `content`."""
 SETTINGS, FILE = "tokenizer_config.json", "chat_template.jinja"
-PLAIN = (
+PLAIN_CHAT = (
     "{% for message in messages %}{{ message.role | capitalize }}: {{ message.content | trim }}"
-    "{% if message.role == 'assistant' %}{{ eos_token }}{% endif %}\n{% endfor %}"
+    "{% if message.role == 'assistant' %}{{ eos_token }}{% endif %}{{ '\n' }}{% endfor %}"
     "{% if add_generation_prompt %}Assistant:{% endif %}"
 )
-"""For a model whose tokenizer has no template: each message behind its role, an answer ended by the end mark."""
+"""For a model whose tokenizer has no template: a message behind its role, an answer ended by the model's end mark."""
 
 
 def read_template(folder: Path) -> tuple[str | None, dict[str, str]]:

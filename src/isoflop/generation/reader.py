@@ -87,7 +87,8 @@ class Reader:
 
     def _next(self, batch: Batch) -> Tensor:
         features_BTD = self._model.features(batch, self._cache)
-        return self._model.head(features_BTD[:, -1]).float()
+        logits_BV: Tensor = self._model.head(features_BTD[:, -1])
+        return logits_BV.float()
 
 
 def padded_left(prompts: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor]:

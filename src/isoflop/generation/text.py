@@ -44,6 +44,12 @@ class TextGenerator:
     end: int | None
     notes: tuple[str, ...] = ()
 
+    def as_chat(self) -> TextGenerator:
+        """The same, asked by its chat template. Raises `UserError` where it has none."""
+        if self.manner.chat is None:
+            raise UserError("The model has no chat template: leave out --chat, or fine-tune it with --task chat.")
+        return dataclasses.replace(self, manner=dataclasses.replace(self.manner, kind="chat"))
+
     def encode(self, prompt: str, *, longest: int | None = None) -> tuple[int, ...]:
         """The tokens that the model reads of a prompt, which is cut at its end to have at most `longest` of them.
 

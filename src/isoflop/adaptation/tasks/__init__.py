@@ -16,6 +16,8 @@ TASKS: dict[str, tuple[str, str]] = {
     "tokens": ("isoflop.adaptation.tasks.tokens", "Tokens"),
     "qa": ("isoflop.adaptation.tasks.qa", "Questions"),
     "seq2seq": ("isoflop.adaptation.tasks.seq2seq", "Seq2Seq"),
+    "generate": ("isoflop.adaptation.tasks.continuation", "Generate"),
+    "chat": ("isoflop.adaptation.tasks.chat", "Chat"),
     "embed": ("isoflop.adaptation.tasks.embed", "Embed"),
     "cloze": ("isoflop.adaptation.tasks.cloze", "Cloze"),
 }

@@ -5,22 +5,31 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from isoflop.adaptation.parallel_text import Target, read_pairs, references
 from isoflop.adaptation.pretrained import Pretrained
 from isoflop.adaptation.recipe import Recipe
-from isoflop.adaptation.saved import check_filled, save_adapted
+from isoflop.adaptation.saved import save_adapted
 from isoflop.adaptation.split import TRAIN, Split, make_split
+from isoflop.adaptation.table import LabelledTexts
 from isoflop.adaptation.task import Files, Floor, Measured, Predictor
-from isoflop.adaptation.writing import Lesson, LessonBatches, Writer, manner_of, mean_nats
+from isoflop.adaptation.writing import Lesson, LessonBatches, SavedWriter, Writer, check_method, manner_of, mean_nats
 from isoflop.errors import UserError
+from isoflop.evaluation.measure import Measure
 from isoflop.evaluation.scores import Figures
-from isoflop.evaluation.text_metrics import best_of, bleu, chrf, exact_match, rouge
-from isoflop.generation import Beams, Decoding, Greedy, TextGenerator, read_generator, text_generator
+from isoflop.evaluation.text_metrics import best_of, bleu, bleu_counts, bleu_of_means, chrf, exact_match, rouge
+from isoflop.generation import Beams, Decoding, Greedy, read_generator, text_generator
 
 METRICS = ("bleu", "rouge")
+ROUGE = ("ROUGE-1", "ROUGE-2", "ROUGE-L")
+Nats = tuple[float, float] | tuple[None, None]
+"""The mean loss and its standard error, where there is one."""
 SENTENCE_ENDS = (". ", "! ", "? ", "。", "！", "？")
 
 
@@ -63,32 +72,23 @@ class Seq2Seq:
         """What the engine trains."""
         return Seq2SeqTrial(self, pretrained, split, recipe)
 
+    def examine(self, predictor: Any, table: Path) -> Measured:
+        """How near what a saved model writes is to the targets of another table."""
+        part = read_pairs(table, source=self.source, target=self.target)
+        written = [row[0] for row in predictor.rows([(text,) for text in part.texts])]
+        return _measured(part, written, metric=self.metric)
+
     @staticmethod
     def load(folder: Path, record: Mapping[str, Any]) -> Predictor:
         """The model in `folder`."""
         return SavedWriter(read_generator(folder), Decoding(Greedy(), int(record.get("answer", 128))))
 
 
-@dataclass(frozen=True)
-class SavedWriter:
-    """A saved model that writes, greedily."""
-
-    generator: TextGenerator
-    decoding: Decoding
-    inputs = ("source",)
-
-    def rows(self, examples: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
-        """What it writes for each source, and the source."""
-        check_filled(examples)
-        sources = [source for (source,) in examples]
-        written = self.generator.write(sources, self.decoding)
-        return [(one.text.strip(), text) for one, text in zip(written, sources, strict=True)]
-
-
 class Seq2SeqTrial:
     """A model that learns to write the targets."""
 
     def __init__(self, task: Seq2Seq, pretrained: Pretrained, split: Split, recipe: Recipe) -> None:
+        check_method(recipe)
         self.task, self.pretrained, self.split = task, pretrained, split
         self.model = Writer(pretrained.model)
         self.longest = recipe.tokens_of(pretrained.model.shape.context)
@@ -112,38 +112,27 @@ class Seq2SeqTrial:
     def measure(self, part: str, *, is_last: bool) -> Measured:
         """What the model writes for each source, and how near it is to the target."""
         task, whole = self.task, self.split.parts[part]
-        step = 1 if is_last else max(1, len(whole) // task.checked)
-        chosen = range(0, len(whole), step)
+        chosen = range(0, len(whole), 1 if is_last else max(1, len(whole) // task.checked))
         lessons = [self.lessons[part][at] for at in chosen]
-        nats, error = mean_nats(self.model, lessons)
-        choice = Beams(task.beams) if is_last and task.beams > 1 else Greedy()
-        prompts = [one.prompt for one in lessons]
-        written = self.generator.go_on(prompts, Decoding(choice, task.answer))
-        found, wanted = [one.text.strip() for one in written], [whole.labels[at] for at in chosen]
-        scores = text_scores(found, wanted, metric=task.metric, nats=(nats, error))
-        rows = [
-            (whole.texts[at], references(other)[0], one) for at, other, one in zip(chosen, wanted, found, strict=True)
-        ]
-        return Measured(scores, ("source", "target", "written"), rows)
+        nats = mean_nats(self.model, lessons)
+        decoding = Decoding(Beams(task.beams) if is_last and task.beams > 1 else Greedy(), task.answer)
+        written = self.generator.go_on([one.prompt for one in lessons], decoding)
+        return _measured(whole.take(chosen), [one.text for one in written], metric=task.metric, nats=nats)
 
     def floor(self) -> Floor | None:
         """The source as it is, or its first sentences: as many as a target has."""
         parts, metric = self.split.held_out, self.task.metric
-        if metric == "bleu":
-            description, rule = "the source copied", str
-        else:
+        count = None
+        if metric == "rouge":
             targets = self.split.parts[TRAIN].labels
             count = max(1, round(sum(len(_sentences(references(one)[0])) for one in targets) / len(targets)))
-            description = f"the first {count} sentences of the source" if count > 1 else "the source's first sentence"
-
-            def rule(source: str) -> str:
-                return "".join(_sentences(source)[:count]).strip()
-
         scores = {
-            name: text_scores([rule(one) for one in part.texts], part.labels, metric=metric)
+            name: text_scores([_lead(one, count) for one in part.texts], part.labels, metric=metric)
             for name, part in parts.items()
         }
-        return Floor(description, scores)
+        if count is None:
+            return Floor("the source copied", scores)
+        return Floor(f"the first {count} sentences of the source" if count > 1 else "the first sentence", scores)
 
     def save(self, folder: Path) -> None:
         """Write the model and how it is asked."""
@@ -165,27 +154,47 @@ class Seq2SeqTrial:
         return lessons, cut
 
 
-def text_scores(
-    found: Sequence[str],
-    wanted: Sequence[Target],
-    *,
-    metric: str,
-    nats: tuple[float, float] | tuple[None, None] = (None, None),
-) -> Figures:
-    """BLEU, chrF and exact match, or ROUGE; of several targets that would be right, the nearest; `nats` with their
-    standard error."""
+def _measured(part: LabelledTexts, written: Sequence[str], *, metric: str, nats: Nats = (None, None)) -> Measured:
+    found = [one.strip() for one in written]
+    scores = text_scores(found, part.labels, metric=metric, nats=nats)
+    told = zip(part.texts, part.labels, found, strict=True)
+    rows = [(text, references(label)[0], one) for text, label, one in told]
+    return Measured(scores, ("source", "target", "written"), rows)
+
+
+def text_scores(found: Sequence[str], wanted: Sequence[Target], *, metric: str, nats: Nats = (None, None)) -> Figures:
+    """BLEU, chrF and exact match, or ROUGE; of several targets that would be right, the nearest."""
     right = [references(one) for one in wanted]
+    measures: dict[str, Measure] = {}
     if metric == "bleu":
         values = {"exact": best_of(exact_match, found, right)}
         figures = {"BLEU": bleu(found, right), "chrF": chrf(found, right), "exact": float(values["exact"].mean())}
-    else:
-        values = {
-            name: best_of(lambda one, other, name=name: rouge(one, other)[name], found, right)
-            for name in ("ROUGE-1", "ROUGE-2", "ROUGE-L")
+        measures = {
+            "BLEU": Measure(bleu_counts(found, right), bleu_of_means),
+            "chrF": Measure(None, given=figures["chrF"]),
+            "exact": Measure(values["exact"]),
         }
+    else:
+        values = {name: best_of(partial(_one_rouge, name), found, right) for name in ROUGE}
         figures = {name: float(one.mean()) for name, one in values.items()}
-    main = "BLEU" if metric == "bleu" else "ROUGE-L"
-    return Figures(len(found), main, figures, *nats, values={name: one.tolist() for name, one in values.items()})
+    return Figures(
+        len(found),
+        "BLEU" if metric == "bleu" else "ROUGE-L",
+        figures,
+        nats=nats[0],
+        nats_standard_error=nats[1],
+        values={name: one.tolist() for name, one in values.items()},
+        measures=measures,
+    )
+
+
+def _one_rouge(name: str, found: Sequence[str], wanted: Sequence[str]) -> NDArray[np.float64]:
+    return rouge(found, wanted)[name]
+
+
+def _lead(text: str, count: int | None) -> str:
+    """The first `count` sentences; None: all."""
+    return text.strip() if count is None else "".join(_sentences(text)[:count]).strip()
 
 
 def _sentences(text: str) -> list[str]:

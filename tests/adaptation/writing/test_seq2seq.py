@@ -1,0 +1,102 @@
+"""Pairs are learnt by both kinds of models, from both kinds of files, and what is saved writes the same."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from adaptation.writing.conftest import SHAPE
+from isoflop.adaptation import Files, Recipe, finetune, load_adapted, method_named, task_named
+from isoflop.adaptation.parallel_text import read_pairs
+from isoflop.adaptation.scratch import first_model
+from isoflop.errors import UserError
+from isoflop.generation import Beams, Decoding, Greedy, read_generator
+
+pytest.importorskip("sacrebleu")
+
+
+@pytest.mark.parametrize("stack", ["encoder_decoder", "decoder"])
+def test_a_translation_is_learnt_and_the_saved_model_writes_it(
+    side_by_side: Path, learn: Callable[..., object], stack: str
+) -> None:
+    files = Files(side_by_side / "train.en", dev=side_by_side / "dev.en")
+    result = learn("seq2seq", files, {"target": "de", "answer": 24, "beams": 2}, stack=stack)
+    figures, floor = result.scores["dev"].figures, result.floor.scores["dev"].figures
+    assert figures["chrF"] > floor["chrF"] + 40
+    assert set(figures) == {"BLEU", "chrF", "exact"}
+    with (side_by_side / "out" / "predictions-dev.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    sources = [row["source"] for row in rows]
+    generator = read_generator(side_by_side / "out")
+    written = generator.write(sources, Decoding(Beams(2), 24))
+    assert [one.text.strip() for one in written] == [row["written"] for row in rows]
+    greedy = [one.text.strip() for one in generator.write(sources, Decoding(Greedy(), 24))]
+    saved = load_adapted(side_by_side / "out")
+    assert [row[0] for row in saved.rows([(one,) for one in sources])] == greedy
+    examined = task_named("seq2seq", {"target": "de"}).examine(saved, side_by_side / "dev.en")
+    assert [row[2] for row in examined.rows] == greedy
+
+
+def test_tables_and_files_side_by_side_give_the_same_pairs(tmp_path: Path) -> None:
+    pairs = [("a b", "c"), ("d", "e, f")]
+    (tmp_path / "x.en").write_text("a b\nd\n")
+    (tmp_path / "x.de").write_text("c\r\ne, f\r\n")
+    (tmp_path / "x.csv").write_text('source,target\na b,c\nd,"e, f"\n')
+    (tmp_path / "x.jsonl").write_text("".join(json.dumps({"article": a, "summary": b}) + "\n" for a, b in pairs))
+    for name, columns in (("x.en", {"target": "de"}), ("x.csv", {}), ("x.jsonl", {})):
+        found = read_pairs(tmp_path / name, **columns)
+        assert list(zip(found.texts, found.labels, strict=True)) == pairs
+
+
+def test_a_target_that_is_a_list_has_several_right_answers(tmp_path: Path) -> None:
+    row = {"source": ["One.", "Two."], "target": ["First one.", "Another."]}
+    (tmp_path / "x.jsonl").write_text(json.dumps(row))
+    found = read_pairs(tmp_path / "x.jsonl")
+    assert (found.texts, found.labels) == (("One. Two.",), (("First one.", "Another."),))
+
+
+@pytest.mark.parametrize(
+    ("files", "columns", "message"),
+    [
+        ({"x.en": "a\nb\n", "x.de": "c\n"}, {"target": "de"}, r"2 lines and .*x.de has 1"),
+        ({"x.en": "a\n\n", "x.de": "c\nd\n"}, {"target": "de"}, "line 2: en is empty"),
+        ({"x.en": "a\n"}, {"target": "de"}, "no targets beside it"),
+        ({"x.en": "a\n"}, {}, "--option target=de"),
+        ({"x.csv": "source,target\na,\n"}, {}, "line 2: target is empty"),
+        ({"x.csv": "foo,bar\na,b\n"}, {}, "no column with a usual name of a source"),
+        ({"x.csv": "source,bar\na,b\n"}, {"target": "baz"}, "no column 'baz'"),
+        ({"x.csv": "source,target\n"}, {}, "no rows"),
+        ({}, {}, "no file|no table"),
+    ],
+)
+def test_pairs_that_are_none_are_told_with_their_place(
+    tmp_path: Path, files: dict[str, str], columns: dict[str, str], message: str
+) -> None:
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    with pytest.raises(UserError, match=message):
+        read_pairs(tmp_path / next(iter(files), "x.en"), **columns)
+
+
+def test_settings_that_can_not_be_are_refused() -> None:
+    for setting, message in (
+        ({"metric": "meteor"}, "choose bleu or rouge"),
+        ({"prompt": "Translate"}, "{source}"),
+        ({"answer": "0"}, "must be at least 1"),
+    ):
+        with pytest.raises(UserError, match=message):
+            task_named("seq2seq", setting)
+
+
+@pytest.mark.parametrize("method", ["head", "prompt"])
+def test_a_method_that_leaves_no_model_that_writes_is_refused(side_by_side: Path, tmp_path: Path, method: str) -> None:
+    files = Files(side_by_side / "train.en", dev=side_by_side / "dev.en")
+    split = task_named("seq2seq", {"target": "de"}).read(files)
+    (tmp_path / "shape.toml").write_text(SHAPE.format(stack="decoder", context=64))
+    model = first_model(tmp_path / "shape.toml", split, tmp_path / "start", seed=0)
+    with pytest.raises(UserError, match=f"--method {method} can't teach a model to write: choose full, lora, dora"):
+        next(finetune(model, split, out=tmp_path / "out", recipe=Recipe(method=method_named(method))))
