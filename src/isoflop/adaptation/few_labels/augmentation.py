@@ -8,6 +8,7 @@ import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from isoflop.adaptation.few_labels.rewriting import Rewriter
 from isoflop.adaptation.split import TRAIN, Split, fingerprint
@@ -38,7 +39,9 @@ def augment(split: Split, rewriter: Rewriter, *, copies: int = 1, seed: int = 0)
     train = split.train
     check_single(split)
     draw = random.Random(seed)
-    texts, labels, places = [], [], []
+    texts: list[str] = []
+    labels: list[Any] = []
+    places: list[str] = []
     for _ in range(copies):
         texts += rewriter.rewrite(train.texts, draw)
         labels += train.labels

@@ -66,6 +66,7 @@ class MaskedWords:
     def _rewritten(self, texts: Sequence[str], marks: Marks, words: dict[int, str], draw: random.Random) -> list[str]:
         model = self.model.model.eval()
         mask = self.model.tokenizer.id_to_token(marks.mask)
+        assert mask is not None
         hidden = [_hide(text, mask, self.share, draw) for text in texts]
         bare = self.model.tokenizer.encode_batch([text for text, _ in hidden], add_special_tokens=False)
         rows = [(*marks.before, *one.ids, *marks.after) for one in bare]
