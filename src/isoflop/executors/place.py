@@ -119,7 +119,7 @@ class Store:
                 f"{url} is no storage that isoflop can lock: use {known} or a folder that all machines see."
             )
         try:
-            import fsspec  # type: ignore[import-untyped]
+            import fsspec
 
             self._files, self.root = fsspec.core.url_to_fs(self.url, use_listings_cache=False)
         except ImportError as error:
