@@ -11,7 +11,7 @@ from isoflop.adaptation import read_split
 from isoflop.adaptation.few_labels import Prompt, prompt, read_causal, template_of, verbalizer_of
 
 TEMPLATE = r"Movie review: {text}\nSentiment: {label}"
-"""Chosen among 13 on 400 texts of train (docs/few-labels.md)."""
+"""Chosen among 20 on texts of train (docs/few-labels.md)."""
 
 
 @pytest.mark.slow
