@@ -36,7 +36,7 @@ def finetune_verb(
     dev: Path = typer.Option(None, "--dev", help="A table to measure on after every epoch."),
     test: Path = typer.Option(None, "--test", help="A table to measure on at the end."),
     task: str = typer.Option(
-        "classify", "--task", help="classify, multilabel, pairs, tokens, qa, seq2seq, embed or cloze."
+        "classify", "--task", help="classify, multilabel, pairs, tokens, qa, seq2seq, generate, chat, embed or cloze."
     ),
     option: list[str] = typer.Option([], "--option", help="A setting of the task, NAME=VALUE; can be repeated."),
     text: str = typer.Option(None, "--text", help="The column of the text, where the guess is wrong."),
