@@ -15,11 +15,7 @@ from isoflop.adaptation.hub import model_folder
 from isoflop.adaptation.methods.adapter import BODY, is_adapted
 from isoflop.errors import UserError
 from isoflop.models import Model, ModelInfo, from_hugging_face, load_model
-from isoflop.models.storage import read_tokenizer
-
-LEAST_SHARE = 0.9
-"""A tokenizer that knows fewer of the model's tokens than this is another model's: a table of embeddings is rounded up
-by some rows, not by a tenth."""
+from isoflop.models.opening import fitting_tokenizer
 
 ENCODED_AT_ONCE = 1000
 """Texts that the tokenizer gets together: what it says of them is a hundred times as large as their numbers."""
@@ -62,24 +58,9 @@ def read_pretrained(folder: Path, *, stacks: Sequence[str] = ("encoder", "decode
     if info.shape.stack not in stacks:
         kind, able = (" or ".join(names).replace("_", "-") for names in ([info.shape.stack], stacks))
         raise UserError(f"The model in {folder} is of the kind {kind}, and this task needs one of the kind {able}.")
-    if info.tokenizer is None or not info.tokenizer.exists():
-        raise UserError(f"{folder} has no tokenizer.json, and a text can't be read without the model's own tokenizer.")
     assert isinstance(model, Model)
-    tokenizer = fitting_tokenizer(info)
+    tokenizer = fitting_tokenizer(info, folder)
     return Pretrained(model, replace(info, shape=model.shape), tokenizer, tuple(str(one.message) for one in caught))
-
-
-def fitting_tokenizer(info: ModelInfo) -> Tokenizer:
-    """The model's tokenizer, as long as texts are. Raises `UserError` for one that is another model's."""
-    assert info.tokenizer is not None
-    tokenizer = read_tokenizer(info.tokenizer, info.shape)
-    size, vocab = tokenizer.get_vocab_size(), info.shape.vocab
-    if size < LEAST_SHARE * vocab:
-        raise UserError(f"{info.tokenizer} has {size:,} tokens and the model {vocab:,}: it is another model's.")
-    # A tokenizer.json may carry lengths of its own (128 in all-MiniLM-L6-v2), and would cut and pad in silence.
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    return tokenizer
 
 
 def tokenize(tokenizer: Tokenizer, texts: Sequence[str] | Sequence[tuple[str, str]], *, longest: int) -> Tokenized:

@@ -16,11 +16,11 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from isoflop.adaptation.methods import adapter
-from isoflop.adaptation.pretrained import fitting_tokenizer
 from isoflop.adaptation.task import Predictor
 from isoflop.errors import UserError
 from isoflop.files import write_json
 from isoflop.models import Model, ModelInfo
+from isoflop.models.opening import fitting_tokenizer
 from isoflop.models.storage import read_json_object, read_weights, write_weights
 
 SCHEMA = 1
@@ -79,7 +79,7 @@ def load_body(folder: Path) -> tuple[Model, Tokenizer]:
     body, info = adapter.load_body(folder)
     if info.tokenizer is None:
         raise UserError(f"{folder} has no tokenizer: it is damaged.")
-    return body, fitting_tokenizer(info)
+    return body, fitting_tokenizer(info, folder)
 
 
 def put_head(part: nn.Module, folder: Path, *, name: str = HEAD) -> None:

@@ -55,7 +55,7 @@ def fitting_tokenizer(info: ModelInfo, folder: Path) -> Tokenizer:
     size, vocab = tokenizer.get_vocab_size(), info.shape.vocab
     if size < LEAST_SHARE * vocab:
         raise UserError(f"{info.tokenizer} has {size:,} tokens and the model {vocab:,}: it is another model's.")
-    # A tokenizer.json may carry lengths of its own, and would cut and pad in silence.
+    # A tokenizer.json may carry lengths of its own (128 in all-MiniLM-L6-v2), and would cut and pad in silence.
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer
