@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import shutil
@@ -13,6 +14,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import pytest
 
@@ -264,17 +267,32 @@ def test_without_a_cluster_the_user_is_told_what_to_do(monkeypatch: pytest.Monke
         SlurmExecutor(tmp_path, Resources())
 
 
-@pytest.mark.parametrize("moment", ["__init__", "start"])
-def test_an_interrupt_while_a_worker_is_started_stays_an_interrupt(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, moment: str
-) -> None:
-    """Ctrl-C between the start of the process and that of the thread that listens to it."""
+def test_an_interrupt_at_any_line_stays_an_interrupt_and_leaves_no_worker(tmp_path: Path) -> None:
+    """Ctrl-C may come at any time: here, in turn, before each line that one task passes through."""
+    from isoflop.executors import local
 
-    def interrupt(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
+    for moment in itertools.count():
+        lines, interrupted = itertools.count(), False
 
-    monkeypatch.setattr(f"isoflop.executors.local.threading.Thread.{moment}", interrupt)
-    executor = LocalExecutor(slots=1)
-    with pytest.raises(KeyboardInterrupt), executor:
-        list(executor.run(stub_tasks.tasks(1, tmp_path / "out")))
-    assert [process.poll() for process in executor._processes.values()] == [-signal.SIGKILL]
+        def trace(frame: FrameType, event: str, _: object, moment: int = moment, lines: Iterator[int] = lines) -> Any:
+            if frame.f_code.co_filename != local.__file__ or frame.f_code.co_name == "__exit__":
+                return None
+            if event == "line" and next(lines) == moment:
+                raise KeyboardInterrupt
+            return trace
+
+        executor = LocalExecutor(slots=1)
+        tasks = stub_tasks.tasks(1, tmp_path / f"{moment}")
+        before = sys.gettrace()
+        try:
+            with executor:
+                sys.settrace(trace)
+                assert [event.message for event in executor.run(tasks)][-1] is None
+        except KeyboardInterrupt:
+            interrupted = True
+        finally:
+            sys.settrace(before)
+        assert all(process.poll() == -signal.SIGKILL for process in executor._processes.values())
+        if not interrupted:
+            break
+    assert moment > 20

@@ -5,10 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import queue
+import selectors
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from types import TracebackType
@@ -37,9 +36,9 @@ class LocalExecutor:
         self.slots = places if slots is None else slots
         self._cpus = cpus
         self._gpus = [",".join(visible[i * gpus : (i + 1) * gpus]) for i in range(places)] if gpus else []
-        self._processes: dict[int, subprocess.Popen[str]] = {}
-        self._threads: dict[int, threading.Thread] = {}
-        self._events: queue.Queue[tuple[int, dict[str, Any]]] = queue.Queue()
+        self._processes: dict[int, subprocess.Popen[bytes]] = {}
+        self._unread: dict[int, bytes] = {}  # of each slot: what came after its last whole line
+        self._outputs = selectors.DefaultSelector()  # without threads: Ctrl-C may come at any line
 
     def __enter__(self) -> Self:
         return self
@@ -49,65 +48,63 @@ class LocalExecutor:
     ) -> None:
         for process in self._processes.values():
             process.kill()
-        for slot, process in self._processes.items():
-            thread = self._threads.get(slot)
-            if thread is not None and thread.ident is not None:  # Ctrl-C may have come before it was there, or started
-                thread.join()
+        for process in self._processes.values():
             with contextlib.suppress(BrokenPipeError), process:  # waits and closes the pipes
                 pass
+        self._outputs.close()
 
     def run(self, tasks: Sequence[Task]) -> Iterator[TaskEvent]:
         """See `Executor.run`; a worker that dies is a `MachineError`."""
         waiting = list(reversed(tasks))
         busy: dict[int, Task] = {}
-        for slot in range(min(self.slots, len(tasks))):
-            busy[slot] = self._give(slot, waiting.pop())
+        for i in range(min(self.slots, len(tasks))):
+            busy[i] = self._give(i, waiting.pop())
         while busy:
-            slot, message = self._events.get()
-            task = busy.get(slot)
-            if task is None:
-                continue
-            if message["kind"] == "died":
-                raise _died(task, message["code"])
-            if message["kind"] != "done":
-                yield checked(task, message)
-                continue
-            del busy[slot]
-            if waiting:
-                busy[slot] = self._give(slot, waiting.pop())
-            yield TaskEvent(task.name, None)
+            for key, _ in self._outputs.select():
+                slot = int(key.data)
+                for message in self._read(slot, busy[slot]):
+                    if message["kind"] != "done":
+                        yield checked(busy[slot], message)
+                        continue
+                    done = busy.pop(slot)
+                    self._outputs.unregister(key.fileobj)
+                    if waiting:
+                        busy[slot] = self._give(slot, waiting.pop())
+                    yield TaskEvent(done.name, None)
 
     def _give(self, slot: int, task: Task) -> Task:
         process = self._processes.get(slot) or self._start(slot)
         assert process.stdin is not None
+        assert process.stdout is not None
+        self._outputs.register(process.stdout, selectors.EVENT_READ, slot)
         try:
-            process.stdin.write(json.dumps(asdict(task)) + "\n")
+            process.stdin.write(json.dumps(asdict(task)).encode() + b"\n")
             process.stdin.flush()
         except BrokenPipeError as error:
             raise _died(task, process.wait()) from error
         return task
 
-    def _start(self, slot: int) -> subprocess.Popen[str]:
+    def _start(self, slot: int) -> subprocess.Popen[bytes]:
         threads = str(self._cpus)
         gpus = {"CUDA_VISIBLE_DEVICES": self._gpus[slot]} if self._gpus else {}
-        process = subprocess.Popen(
+        self._processes[slot] = subprocess.Popen(
             [sys.executable, "-m", "isoflop.executors.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            text=True,
             env=os.environ | {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads} | gpus,
             process_group=0,  # so that Ctrl-C reaches this process alone, which then ends the workers
         )
-        self._processes[slot] = process
-        self._threads[slot] = threading.Thread(target=self._listen, args=(slot, process), daemon=True)
-        self._threads[slot].start()
-        return process
+        return self._processes[slot]
 
-    def _listen(self, slot: int, process: subprocess.Popen[str]) -> None:
+    def _read(self, slot: int, task: Task) -> list[dict[str, Any]]:
+        """The messages that lie ready: one at least was sent, or the process has ended."""
+        process = self._processes[slot]
         assert process.stdout is not None
-        for line in process.stdout:
-            self._events.put((slot, json.loads(line)))
-        self._events.put((slot, {"kind": "died", "code": process.wait()}))
+        ready = os.read(process.stdout.fileno(), 1 << 16)
+        if not ready:
+            raise _died(task, process.wait())
+        *lines, self._unread[slot] = (self._unread.get(slot, b"") + ready).split(b"\n")
+        return [json.loads(line) for line in lines]
 
 
 def _visible_gpus() -> list[str]:
