@@ -20,6 +20,11 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path, place: str) -> 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
 
 
+def test_a_folder_without_a_name_is_told() -> None:
+    with pytest.raises(UserError, match="name a file in it"):
+        write_text(Path(), "")
+
+
 def test_a_system_that_makes_no_such_file_is_told_as_well() -> None:
     if not Path("/proc/self").exists():
         pytest.skip("no /proc here")

@@ -24,6 +24,8 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
 
     Raises `UserError` where the disk is full or the folder can't be written; `path` then still has its old content.
     """
+    if not path.name:
+        raise UserError(f"{path} is a folder: name a file in it.")
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
