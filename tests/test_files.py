@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from isoflop.errors import UserError
-from isoflop.files import write_text
+from isoflop.files import check_folder, write_text
 
 
 @pytest.mark.parametrize("place", ["file/new", "file/folder/new", "folder", "x" * 300])
@@ -30,3 +30,12 @@ def test_a_system_that_makes_no_such_file_is_told_as_well() -> None:
         pytest.skip("no /proc here")
     with pytest.raises(UserError, match="Cannot write /proc/new"):
         write_text(Path("/proc/new"), "")
+
+
+def test_a_folder_is_tried_before_the_work(tmp_path: Path) -> None:
+    check_folder(tmp_path / "new" / "folder")
+    assert not any((tmp_path / "new" / "folder").iterdir())
+    (tmp_path / "file").write_text("kept")
+    for place in ("file", "file/folder"):
+        with pytest.raises(UserError, match=rf"Cannot write .*{place}"):
+            check_folder(tmp_path / place)

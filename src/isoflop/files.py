@@ -55,6 +55,17 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def check_folder(folder: Path) -> None:
+    """Make `folder`, before the work whose results go there. Raises `UserError` where it can't be written."""
+    probe = folder / f".probe-{os.getpid()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise _as_user_error(error, folder) from error
+
+
 def sync_folder(folder: Path) -> None:
     """Make sure that the names in `folder` outlast a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)
