@@ -9,9 +9,25 @@ from pathlib import Path
 import pytest
 
 from isoflop.cli import main
+from isoflop.errors import UserError
 from isoflop.runs.published_tables import TABLES
 
 Command = Callable[..., tuple[int, str, str]]
+
+PLAN = """
+schema = 1
+[shape]
+layers = 1
+width = 16
+heads = 1
+ffn = 32
+vocab = 300
+context = 16
+[train]
+tokens = 4096
+batch_tokens = 256
+learning_rate = 1.0
+"""
 
 
 @pytest.fixture
@@ -37,12 +53,14 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
         ("backtest runs.csv --test split=test", ["--test", "--group"]),
         ("multiverse runs.csv --flops 1e20 --params 3", ["one thing"]),
         ("multiverse runs.csv --flops 1e20 --tokens 3", ["one thing"]),
+        ("train plan.toml --device gpu", ["'gpu'", "cpu or cuda"]),
         ("coord-check sp --out file", ["Cannot write file"]),
         ("transfer sp --out file/folder", ["Cannot write file/folder"]),
     ],
 )
 def test_what_cannot_be_meant_is_refused_at_once(command: Command, arguments: str, words: list[str]) -> None:
     Path("runs.csv").write_text("params,tokens,loss\n" + "".join(f"{10**n},{20 * 10**n},3.{n}\n" for n in range(5, 9)))
+    Path("plan.toml").write_text(PLAN)
     Path("file").write_text("kept")
     code, _, errors = command(*arguments.split())
     assert code == 2, errors
@@ -66,3 +84,13 @@ def test_names_of_published_tables_can_be_copied_from_eighty_columns(command: Co
     for name in TABLES:
         assert f"published:{name} " in text
     assert max(map(len, text.splitlines())) <= 80
+
+
+def test_a_training_is_not_mixed_with_a_study(tmp_path: Path) -> None:
+    from isoflop.training import read_plan
+    from isoflop.training.pretraining import settle
+
+    (tmp_path / "study.json").write_text("{}")
+    (tmp_path / "plan.toml").write_text(PLAN)
+    with pytest.raises(UserError, match="holds a study"):
+        settle(read_plan(tmp_path / "plan.toml"), tmp_path, divided=False)

@@ -105,6 +105,8 @@ def settle(plan: Plan, out: Path, *, divided: bool) -> None:
     if (out / (CHECKPOINT if divided else CHECKPOINTS)).exists():
         begun, go_on = ("one process", "without --nproc") if divided else ("several processes", "with --nproc")
         raise UserError(f"{out} holds a training that {begun} began: go on {go_on}, or choose another --out.")
+    if (out / "study.json").exists():
+        raise UserError(f"{out} holds a study: choose another --out for the training.")
     path = out / "plan.json"
     settings: dict[str, Any] = json.loads(json.dumps(asdict(plan)))
     if not path.exists():
