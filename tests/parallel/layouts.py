@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from isoflop.models import IGNORED, PADDING, Batch, WeightRule, build_model, parametrization
-from isoflop.parallel import Mesh, Method
+from isoflop.parallel import Mesh, Method, Parallelized
 from isoflop.shapes import ModelShape
 from isoflop.training import OptimizerConfig, build_optimizer
 
@@ -160,16 +160,16 @@ def an_optimizer(model: nn.Module, rules: dict[str, WeightRule], shape: ModelSha
 
 
 def train(
-    model: nn.Module,
-    rules: dict[str, WeightRule],
+    optimizer: torch.optim.Optimizer,
     *,
     shape: ModelShape,
     gradients: Callable[[Batch], float],
     clip: Callable[[float], float],
+    steps: range = range(STEPS),
 ) -> Iterator[tuple[float, float]]:
-    """Loss and gradient norm of each step."""
-    optimizer, batches = an_optimizer(model, rules, shape), RandomBatches(shape)
-    for step in range(STEPS):
+    """Loss and gradient norm of each of `steps`."""
+    batches = RandomBatches(shape)
+    for step in steps:
         optimizer.zero_grad()
         loss = gradients(batches.at(step))
         norm = clip(CLIP)
@@ -193,12 +193,20 @@ def alone(layout: Layout) -> Outcome:
     def clip(most: float) -> float:
         return torch.nn.utils.clip_grad_norm_(model.parameters(), most).item()
 
-    done = list(train(model, rules, shape=layout.shape, gradients=gradients, clip=clip))
+    optimizer = an_optimizer(model, rules, layout.shape)
+    done = list(train(optimizer, shape=layout.shape, gradients=gradients, clip=clip))
     batch = RandomBatches(layout.shape).at(STEPS)
     nats_BT = F.cross_entropy(model(batch).transpose(1, 2), batch.targets, reduction="none").detach()
     after = [loss(batch).item(), *per_token(nats_BT.sum(dim=1), batch)]
     weights = {name: p.detach() for name, p in model.named_parameters()}
     return Outcome([*(a for a, _ in done), *after], [b for _, b in done], weights)
+
+
+def outcome(model: Parallelized, done: Sequence[tuple[float, float]], shape: ModelShape) -> Outcome:
+    """The same of a divided model that has `done` its steps; only the first process gets the weights."""
+    batch = RandomBatches(shape).at(STEPS)
+    after = [model.loss(batch), *per_token(model.sequence_losses(batch), batch)]
+    return Outcome([*(a for a, _ in done), *after], [b for _, b in done], model.whole_weights() or {})
 
 
 def per_token(nats_B: Tensor, batch: Batch) -> list[float]:
