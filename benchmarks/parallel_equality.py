@@ -20,7 +20,7 @@ sys.path[:0] = [str(PROJECT / "src"), str(PROJECT / "tests")]
 import torch  # noqa: E402
 
 from parallel.layouts import LAYOUTS, TOLERANCE, Outcome, alone  # noqa: E402
-from parallel.resuming import RESUMING, SAVED_AT, SAVING  # noqa: E402
+from parallel.resuming import RESUMING, SAVED_AT, SAVING, SAVING_TIED, saver_of  # noqa: E402
 from parallel.world import run_world  # noqa: E402
 
 WORLDS = (SAVING.mesh.world, *(world for world in RESUMING if world != SAVING.mesh.world))
@@ -40,7 +40,7 @@ def main() -> int:
             trained |= whole
             continued |= {(name, world): outcome for name, outcome in resumed.items()}
     equal = _table("layout", _layouts(trained))
-    print(f"\nSaved by {SAVING.name} after step {SAVED_AT}, continued by:\n")
+    print(f"\nSaved after step {SAVED_AT} by {SAVING.name} (of a tied model by {SAVING_TIED.name}):\n")
     return int(not (_table("continued by", _continued(continued)) and equal))
 
 
@@ -50,10 +50,9 @@ def _layouts(trained: dict[str, Outcome]) -> Iterator[Apart]:
 
 
 def _continued(resumed: dict[tuple[str, int], Outcome]) -> Iterator[Apart]:
-    uninterrupted = alone(SAVING)
     for world, layouts in RESUMING.items():
         for layout in layouts:
-            yield layout.name, world, resumed[layout.name, world].furthest(uninterrupted)
+            yield layout.name, world, resumed[layout.name, world].furthest(alone(saver_of(layout)))
 
 
 def _table(what: str, rows: Iterator[Apart]) -> bool:

@@ -9,29 +9,22 @@ import pytest
 import torch
 
 from parallel.layouts import TOLERANCE, Outcome, alone
-from parallel.resuming import AGAIN, ONE, RESUMING, SAVING, resume
+from parallel.resuming import AGAIN, ONE, RESUMING, SAVING, resume, saver_of
 
 Continued = Callable[[int], tuple[object, dict[str, Outcome]]]
 
 
-@pytest.fixture(scope="module")
-def uninterrupted() -> Outcome:
-    """One process that never stopped."""
-    torch.set_num_threads(1)
-    return alone(SAVING)
-
-
 @pytest.mark.parametrize("world", [4, 2, pytest.param(8, marks=pytest.mark.slow)])
-def test_four_processes_saved_and_any_layout_goes_on(world: int, results: Continued, uninterrupted: Outcome) -> None:
+def test_four_processes_saved_and_any_layout_goes_on(world: int, results: Continued) -> None:
+    torch.set_num_threads(1)
     _, found = results(world)
-    assert {layout.name for layout in RESUMING[world]} <= set(found)
-    for name, outcome in found.items():
-        assert max(outcome.furthest(uninterrupted)) < TOLERANCE, name
+    for layout in RESUMING[world]:
+        assert max(found[layout.name].furthest(alone(saver_of(layout)))) < TOLERANCE, layout.name
 
 
-def test_one_process_goes_on_too(results: Continued, saved: Path, uninterrupted: Outcome, world_of_one: None) -> None:
+def test_one_process_goes_on_too(results: Continued, saved: Path, world_of_one: None) -> None:
     results(4)
-    assert max(resume(ONE, saved).furthest(uninterrupted)) < TOLERANCE
+    assert max(resume(ONE, saved).furthest(alone(SAVING))) < TOLERANCE
 
 
 def test_the_same_layout_goes_on_bit_for_bit(results: Continued) -> None:

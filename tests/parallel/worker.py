@@ -11,7 +11,7 @@ import torch.distributed as dist
 
 from isoflop.parallel import make_groups, parallelize, processes, weights_on_meta
 from parallel.layouts import BATCH, COMPILED, LAYOUTS, Layout, Outcome, a_model, an_optimizer, outcome, train
-from parallel.resuming import RESUMING, SAVING, resume, save
+from parallel.resuming import RESUMING, SAVING, SAVING_TIED, resume, save
 
 LONGEST_SECONDS = 100
 """A layout that takes longer hangs: the process shows where, and ends."""
@@ -40,8 +40,8 @@ def main(folder: Path, kind: str) -> None:
                 faulthandler.dump_traceback_later(LONGEST_SECONDS * (1 + 4 * layout.method.compile), exit=True)
                 results[layout.name] = divided(layout)
         if kind == "all":
-            if world == SAVING.mesh.world:
-                continued[SAVING.name] = save(folder)
+            for layout in (SAVING, SAVING_TIED) if world == SAVING.mesh.world else ():
+                continued[layout.name] = save(layout, folder)
             for layout in RESUMING[world]:
                 faulthandler.dump_traceback_later(LONGEST_SECONDS, exit=True)
                 continued[layout.name] = resume(layout, folder)

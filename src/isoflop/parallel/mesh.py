@@ -141,10 +141,13 @@ def _pipeline_obstacles(mesh: Mesh, method: Method, shape: ModelShape, stages: i
         f"the schedule {method.schedule} needs micro-batches in multiples of machine.pipeline {mesh.pipeline}, "
         f"not {micro}",
     )
-    yield shape.tied, "a tied embedding can't lie on the first and the last pipeline stage: untie it, or pipeline 1"
     yield (
-        shape.stack != "decoder",
-        f"pipelining is for decoders, not for a stack of kind {shape.stack!r}: divide it by shard or tensor",
+        shape.tied and method.schedule == "zbv-zero-bubble" and mesh.shard > 1,
+        f"the schedule {method.schedule} has both ends of a tied model on one rank, which shard can't divide: use 1f1b",
+    )
+    yield (
+        shape.stack == "encoder_decoder",
+        "pipelining is for one stack, not for an encoder_decoder: divide it by shard or tensor",
     )
     yield shape.positions == "relative", "relative positions are shared by all layers and can't be cut by pipeline"
     yield shape.dropout > 0, "machine.pipeline above 1 takes no dropout"
