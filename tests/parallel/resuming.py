@@ -15,7 +15,7 @@ from isoflop.parallel import (
     parallelize,
     weights_on_meta,
 )
-from parallel.layouts import BATCH, DECODER, STEPS, TIED, Layout, Outcome, a_model, an_optimizer, outcome, train
+from parallel.layouts import BATCH, STEPS, TIED, Layout, Outcome, a_model, an_optimizer, outcome, train
 
 SAVED_AT = 2
 SAVING = Layout("TP 2 × FSDP2 2", Mesh(tensor=2, shard=2))
@@ -59,7 +59,7 @@ def start(layout: Layout) -> tuple[Parallelized, torch.optim.Optimizer]:
 
 def train_on(model: Parallelized, optimizer: torch.optim.Optimizer, steps: range) -> list[tuple[float, float]]:
     """Loss and gradient norm of each of `steps`; all shapes here take the same batches."""
-    return list(train(optimizer, shape=DECODER, gradients=model.gradients, clip=model.clip, steps=steps))
+    return list(train(optimizer, batches=SAVING.batches, gradients=model.gradients, clip=model.clip, steps=steps))
 
 
 def saver_of(layout: Layout) -> Layout:
@@ -77,7 +77,7 @@ def save(layout: Layout, folder: Path) -> Outcome:
     checkpoints.save(SAVED_AT, model, optimizer, {"seen": done})
     done += train_on(model, optimizer, range(SAVED_AT, STEPS))
     checkpoints.close()
-    return outcome(model, done, DECODER)
+    return outcome(model, done, layout.batches)
 
 
 def resume(layout: Layout, folder: Path) -> Outcome:
@@ -91,4 +91,4 @@ def resume(layout: Layout, folder: Path) -> Outcome:
     seen = [(loss, norm) for loss, norm in rest["seen"]]
     done = seen + train_on(model, optimizer, range(step, STEPS))
     checkpoints.close()
-    return outcome(model, done, DECODER)
+    return outcome(model, done, layout.batches)

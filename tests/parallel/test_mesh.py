@@ -26,7 +26,7 @@ WRONG = (
         DECODER,
         "the 2 key-value heads of a rank do not divide by machine.context",
     ),
-    (Mesh(context=2), Method(), T5, "machine.context above 1 takes positions rotary"),
+    (Mesh(context=2), Method(), T5, "machine.context above 1 takes one stack"),
     (Mesh(shard=3), Method(), DECODER, "8 sequences do not divide by replicate × shard = 3"),
     (Mesh(shard=2), Method(micro_batches=3), DECODER, "the 4 sequences of a rank do not divide into 3 micro-batches"),
     (Mesh(pipeline=8), Method(micro_batches=8), DECODER, "4 layers are too few for 8 pipeline stages"),

@@ -26,8 +26,8 @@ def divided(layout: Layout) -> Outcome:
     first = dict(a_model(layout)[0].named_parameters())
     model.fill(lambda name, _size: first[name])
     optimizer = an_optimizer(model, rules, layout.shape)
-    done = list(train(optimizer, shape=layout.shape, gradients=model.gradients, clip=model.clip))
-    return outcome(model, done, layout.shape)
+    done = list(train(optimizer, batches=layout.batches, gradients=model.gradients, clip=model.clip))
+    return outcome(model, done, layout.batches)
 
 
 def main(folder: Path, kind: str) -> None:

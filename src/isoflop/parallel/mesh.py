@@ -119,13 +119,7 @@ def _obstacles(mesh: Mesh, method: Method, shape: ModelShape, batch: int) -> Ite
 
 
 def _context_obstacles(shape: ModelShape) -> Iterator[tuple[bool | int, str]]:
-    """What needs to know the whole sequence outside of attention, or a mask inside it."""
-    placed = ("rotary", "sinusoidal", "none")
-    yield (
-        shape.positions not in placed,
-        f"machine.context above 1 takes positions {', '.join(placed)}, not {shape.positions}",
-    )
-    yield shape.attention != "full", f"machine.context above 1 takes full attention, not {shape.attention}"
+    """What needs to know the whole sequence outside of self-attention, or draws random numbers inside it."""
     yield shape.dropout > 0, "machine.context above 1 takes no dropout"
     yield shape.pooler, "machine.context above 1 takes no pooler: the first token is on one rank only"
     yield shape.stack == "encoder_decoder", "machine.context above 1 takes one stack, not an encoder_decoder"
