@@ -210,6 +210,8 @@ class _Finetuning:
         started, before = time.perf_counter(), trainee.seconds
         saved_at = started
         self._unfreeze()
+        if self._is_over():
+            return
         training = train_steps(
             self.objective,
             self.batches,
@@ -228,8 +230,6 @@ class _Finetuning:
             if trainee.step % self.per_epoch == 0:
                 if "dev" in self.split.parts:
                     yield self._epoch()
-                if recipe.patience is not None and self.best.is_over(recipe.patience):
-                    return
                 self._unfreeze()
             if stop.asked or time.perf_counter() - saved_at > CHECKPOINT_SECONDS:
                 saved_at = time.perf_counter()
@@ -237,6 +237,12 @@ class _Finetuning:
                 state = trainee.state() | {"validation": validation, "best": self.best.state()}
                 save_checkpoint(self.out / CHECKPOINT, state)
                 stop.obey()
+            if self._is_over():
+                return
+
+    def _is_over(self) -> bool:
+        """Whether dev has not been better for so many epochs that training ends early."""
+        return self.recipe.patience is not None and self.best.is_over(self.recipe.patience)
 
     def _unfreeze(self) -> None:
         """Let the blocks be trained whose epoch has come."""

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from isoflop.adaptation.hub import model_folder
-from isoflop.adaptation.methods.adapter import BODY, is_adapted
 from isoflop.errors import UserError
 from isoflop.models import Model, ModelInfo, from_hugging_face, load_model
+from isoflop.models.adapter import BODY, is_adapted
 from isoflop.models.opening import fitting_tokenizer
 
 ENCODED_AT_ONCE = 1000

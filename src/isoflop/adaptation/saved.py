@@ -2,7 +2,7 @@
 
 The folder is one of a trained model (`model.json`, `weights.safetensors`, `tokenizer.json`) with `task.json`,
 `head.safetensors` and `README.md` beside, so whatever reads a trained model reads this one too; unless prompts or
-prefixes belong to it (see `methods.adapter`).
+prefixes belong to it (see `models.adapter`).
 """
 
 from __future__ import annotations
@@ -15,11 +15,10 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from isoflop.adaptation.methods import adapter
 from isoflop.adaptation.task import Predictor
 from isoflop.errors import UserError
 from isoflop.files import write_json
-from isoflop.models import Model, ModelInfo
+from isoflop.models import Model, ModelInfo, adapter
 from isoflop.models.opening import fitting_tokenizer
 from isoflop.models.storage import read_json_object, read_weights, write_weights
 

@@ -55,7 +55,7 @@ class Chat:
         """How well a saved model predicts the answers of other conversations."""
         generator: TextGenerator = predictor.generator
         part = read_conversations(table, prompt=self.prompt, response=self.response)
-        lessons = [_cut(conversation_lesson(generator, turns), generator.model.shape.context) for turns in part.texts]
+        lessons = [_cut(conversation_lesson(generator, turns), generator.model.room) for turns in part.texts]
         return _measured(Writer(generator.model), lessons, part.texts)
 
     @staticmethod

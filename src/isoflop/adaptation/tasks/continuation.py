@@ -48,9 +48,8 @@ class Generate:
         """How well a saved model predicts other texts."""
         generator: TextGenerator = predictor.generator
         texts = read_column(table, text=self.text).texts
-        return _measured(
-            Writer(generator.model), [pieces(generator, one, generator.model.shape.context) for one in texts], texts
-        )
+        longest = generator.model.room
+        return _measured(Writer(generator.model), [pieces(generator, one, longest) for one in texts], texts)
 
     @staticmethod
     def load(folder: Path, record: Mapping[str, Any]) -> Predictor:
