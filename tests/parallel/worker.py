@@ -13,7 +13,7 @@ from isoflop.parallel import make_groups, parallelize, processes, weights_on_met
 from parallel.layouts import BATCH, COMPILED, LAYOUTS, Layout, Outcome, a_model, an_optimizer, outcome, train
 from parallel.resuming import RESUMING, SAVING, SAVING_TIED, resume, save
 
-LONGEST_SECONDS = 100
+LONGEST_SECONDS = 900
 """A layout that takes longer hangs: the process shows where, and ends."""
 
 
@@ -34,7 +34,7 @@ def main(folder: Path, kind: str) -> None:
     """Train the layouts of this world's size, then those that go on from what four processes saved."""
     results: dict[str, Outcome] = {}
     continued: dict[str, Outcome] = {}
-    with processes(timeout_seconds=600 if kind == "compiled" else 90) as world:
+    with processes(timeout_seconds=LONGEST_SECONDS - 60) as world:
         for layout in COMPILED if kind == "compiled" else LAYOUTS:
             if layout.mesh.world == world:
                 faulthandler.dump_traceback_later(LONGEST_SECONDS * (1 + 4 * layout.method.compile), exit=True)

@@ -92,6 +92,10 @@ class Layers(nn.Module):
         x_BTD, documents, prefix = prompt(x_BTD, documents, prefix)
         return x_BTD, documents, prefix
 
+    def of_tokens(self, x_BTD: Tensor, length: int) -> Tensor:
+        """The states without those of a prompt. Without one it is `x_BTD` itself: a pipeline can't pass on a view."""
+        return x_BTD if self.prompt is None else x_BTD[:, -length:]
+
     def _rotation(self, length: int) -> Rotation | None:
         if self.shape.positions != "rotary":
             return None
