@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
-from isoflop.parallel import make_groups, parallelize, processes, weights_on_meta
+from isoflop.parallel import losses, make_groups, parallelize, processes, weights_on_meta
 from parallel.layouts import BATCH, COMPILED, LAYOUTS, Layout, Outcome, a_model, an_optimizer, outcome, train
 from parallel.resuming import RESUMING, SAVING, SAVING_TIED, resume, save
 
@@ -52,4 +52,5 @@ def main(folder: Path, kind: str) -> None:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
+    losses.ENTRIES = 1000  # so that even these small vocabularies take several chunks
     main(Path(sys.argv[1]), sys.argv[2])

@@ -13,10 +13,11 @@ from torch import Tensor, nn
 from torch.distributed.fsdp import fully_shard
 
 from isoflop.models import Batch, Model
+from isoflop.parallel import collectives
 from isoflop.parallel.context import apply_context
 from isoflop.parallel.groups import Groups
-from isoflop.parallel.holding import Division, Holding
-from isoflop.parallel.losses import divided_loss, summed_loss
+from isoflop.parallel.holding import Holding, share
+from isoflop.parallel.losses import Vocabulary, losses_of_logits, sequence_losses, summed_loss
 from isoflop.parallel.mesh import Method, check_mesh
 from isoflop.parallel.parallelized import Parallelized
 from isoflop.parallel.recomputation import apply_recomputation
@@ -93,20 +94,24 @@ def _part(model: Model, stage: int, *, groups: Groups, method: Method, device: s
 
 
 def _loss(shape: ModelShape, groups: Groups, method: Method) -> LossParts:
-    divided = groups.mesh.tensor > 1 and method.loss_parallel
-    first = Division(0, (shape.vocab,)).runs(groups.tensor.rank(), groups.mesh.tensor)[0].there
+    tensor, own = groups.mesh.tensor, Vocabulary(0, shape.vocab)
+    if tensor > 1:
+        first, (_, most) = share(shape.vocab, groups.tensor.rank(), tensor)[0], share(shape.vocab, 0, tensor)
+        own = Vocabulary(first, most, groups.tensor)
 
-    def parts(model: Any, batch: Batch) -> tuple[Tensor, Tensor | None]:
+    def parts(model: Any, batch: Batch, by_sequence: bool) -> tuple[Tensor, Tensor | None]:
         pairs = None
         if batch.order is None:
             features_BTD = model.features(batch)
         else:
             features_BTD, pair_logits_B2 = model.features_and_pair_logits(batch)
             pairs = F.cross_entropy(pair_logits_B2, batch.order, reduction="sum")
-        logits_BTV = model.head(features_BTD)
-        if divided:
-            return divided_loss(logits_BTV, batch.targets, first=first, group=groups.tensor), pairs
-        return summed_loss(logits_BTV, batch.targets), pairs
+        if tensor > 1 and not method.loss_parallel:
+            return losses_of_logits(model.head(features_BTD), batch.targets), pairs
+        if tensor > 1:
+            features_BTD = collectives.spread(features_BTD, groups.tensor)
+        given = (features_BTD, model.head, batch.targets, own)
+        return sequence_losses(*given) if by_sequence else summed_loss(*given), pairs
 
     return parts
 

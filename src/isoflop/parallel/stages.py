@@ -80,8 +80,8 @@ def cut_to_stage(model: Any, stage: int, *, stages: int) -> None:
             model.transform = model.transform_norm = model.pooler = model.pair_head = None
 
 
-LossParts = Callable[[Any, Batch], tuple[Tensor, Tensor | None]]
-"""A model and a batch to the loss of each sequence, summed over its targets, and that of all pairs' labels."""
+LossParts = Callable[[Any, Batch, bool], tuple[Tensor, Tensor | None]]
+"""A model and a batch to the loss summed over targets, of each sequence if so asked, and that of all pairs' labels."""
 
 
 class Part(nn.Module):
@@ -102,10 +102,10 @@ class Part(nn.Module):
         batch = Batch(x, targets, **others)
         if self.loss is None:
             return self.model.features(batch)  # type: ignore[operator]
-        nats_B, pairs = self.loss(self.model, batch)
+        nats, pairs = self.loss(self.model, batch, self.by_sequence)
         if self.by_sequence:
-            return nats_B
-        loss = nats_B.sum() * self.per_target
+            return nats
+        loss = nats.sum() * self.per_target
         if pairs is not None:
             loss = loss + pairs * self.per_pair
         return torch.stack((loss,))  # not a view of it: FSDP2 puts a hook there
