@@ -14,8 +14,9 @@ from tokenizers import Tokenizer
 from isoflop.adaptation.hub import model_folder
 from isoflop.errors import UserError
 from isoflop.models import Model, ModelInfo, from_hugging_face, load_model
-from isoflop.models.adapter import BODY, is_adapted
+from isoflop.models.adapter import is_adapted
 from isoflop.models.opening import fitting_tokenizer
+from isoflop.models.storage import BODY
 
 ENCODED_AT_ONCE = 1000
 """Texts that the tokenizer gets together: what it says of them is a hundred times as large as their numbers."""
