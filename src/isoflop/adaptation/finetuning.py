@@ -223,7 +223,7 @@ class _Finetuning:
             steps=range(trainee.step, self.steps),
             lr_factor=schedule.factor,
             clip=recipe.clip,
-            accumulate=recipe.accumulate,
+            accumulate=1 if self.model.divides_itself else recipe.accumulate,
         )
         for step in training:
             trainee.seconds = before + time.perf_counter() - started

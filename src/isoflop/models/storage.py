@@ -104,8 +104,8 @@ def read_info(folder: Path) -> ModelInfo:
     """What `folder`'s `model.json` says. Raises `UserError` where it is missing, damaged or of another version."""
     if (folder / ADAPTER).exists() and not (folder / MODEL).exists():
         raise UserError(
-            f"{folder} has no {MODEL}: what it was fine-tuned with stands beside the model in {folder / BODY}, and only "
-            "generate, predict-text and evaluate read both."
+            f"{folder} has no {MODEL}: what it was fine-tuned with stands beside the model in {folder / BODY}, and "
+            "only generate, predict-text and evaluate read both."
         )
     record = read_json_object(folder / MODEL)
     if record.get("schema") != SCHEMA:
