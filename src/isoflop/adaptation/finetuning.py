@@ -31,6 +31,8 @@ from isoflop.adaptation.split import Split, check_measurable
 from isoflop.adaptation.stopping import BestEpoch
 from isoflop.adaptation.task import EpochBatches, Measured, Trial
 from isoflop.errors import UserError
+from isoflop.evaluation.evaluated import intervals_of
+from isoflop.evaluation.intervals import Resampling
 from isoflop.evaluation.scores import TaskScores
 from isoflop.executors import alone
 from isoflop.files import write_json, write_text
@@ -47,6 +49,8 @@ JOB, CHECKPOINT = "job.json", ".finetune.ckpt"
 NOT_OF_THE_RESULT = ("threads",)
 CURVE_POINTS = 400
 CHECKPOINT_SECONDS = 120.0
+RESAMPLING = Resampling(draws=1_000)
+"""Of the intervals beside the figures; `isoflop evaluate` takes its time for more draws, and tests."""
 
 
 @dataclass(frozen=True)
@@ -219,7 +223,7 @@ class _Finetuning:
             steps=range(trainee.step, self.steps),
             lr_factor=schedule.factor,
             clip=recipe.clip,
-            accumulate=recipe.accumulate,
+            accumulate=1 if self.model.divides_itself else recipe.accumulate,
         )
         for step in training:
             trainee.seconds = before + time.perf_counter() - started
@@ -274,7 +278,8 @@ class _Finetuning:
         scores = {name: self._predicted(name) for name in self.split.held_out}
         floor = self.trial.floor()
         warnings = (*self._notes(), *self.best.notes(self.recipe.epochs), *(() if floor else (MISSING,)))
-        result = Result(scores, floor, self.split.hash, self.trainee.seconds, warnings)
+        intervals = {name: intervals_of(one, RESAMPLING) for name, one in scores.items()}
+        result = Result(scores, floor, self.split.hash, self.trainee.seconds, warnings, intervals)
         self.model.cpu()
         told = dataclasses.replace(self.facts, about=self.trial.about)  # a threshold is known only now
         write_text(self.out / "model" / CARD, model_card(told, result))

@@ -16,9 +16,8 @@ from isoflop.models.attention import Attention
 from isoflop.models.layers import Layers
 from isoflop.models.model import Model
 from isoflop.models.prompts import Prefix, Prompt
-from isoflop.models.storage import ModelInfo, load_model, read_weights, save_model, write_weights
+from isoflop.models.storage import ADAPTER, BODY, ModelInfo, load_model, read_weights, save_model, write_weights
 
-ADAPTER, BODY = "adapter.safetensors", "body"
 PROMPT = re.compile(r"(encoder\.|)prompt\.vectors_PD")
 PREFIX = re.compile(r"((?:\w+coder\.)?blocks\.\d+\.attention)\.prefix\.(keys|values)_KPC")
 
