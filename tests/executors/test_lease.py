@@ -16,7 +16,7 @@ import pytest
 
 from isoflop.errors import MachineError
 from isoflop.executors import lease as lease_module
-from isoflop.executors.lease import FOREVER, Held, Owner, hold
+from isoflop.executors.lease import FOREVER, Held, Owner, alone, hold
 
 HOLDER = """
 import sys, time
@@ -154,3 +154,11 @@ def test_whoever_waits_gets_it_when_it_is_given_back(tmp_path: Path) -> None:
         order.append("first")
     thread.join()
     assert order == ["first", "second"]
+
+
+def test_a_folder_that_was_there_stays_and_one_made_for_nothing_goes(tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir()
+    for name in ("old", "new"):
+        with alone(tmp_path / name, what="the study"):
+            pass
+    assert [path.name for path in tmp_path.iterdir()] == ["old"]
