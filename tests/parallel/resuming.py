@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
 from isoflop.parallel import (
     Checkpoints,
+    Groups,
     Mesh,
     Method,
     Parallelized,
@@ -17,6 +19,7 @@ from isoflop.parallel import (
 )
 from parallel.layouts import BATCH, STEPS, TIED, Layout, Outcome, a_model, an_optimizer, outcome, train
 
+MakeGroups = Callable[[Mesh], Groups]
 SAVED_AT = 2
 SAVING = Layout("TP 2 × FSDP2 2", Mesh(tensor=2, shard=2))
 SAVING_TIED = Layout("PP 2 × FSDP2 2, tied", Mesh(pipeline=2, shard=2), Method(micro_batches=2), TIED)
@@ -48,11 +51,11 @@ RESUMING = {
 """By number of processes, the layouts that go on from what `SAVING` left, or of tied ones `SAVING_TIED`."""
 
 
-def start(layout: Layout) -> tuple[Parallelized, torch.optim.Optimizer]:
+def start(layout: Layout, make: MakeGroups = make_groups) -> tuple[Parallelized, torch.optim.Optimizer]:
     """The layout's model without first weights, and its optimiser."""
     with weights_on_meta():
         plain, rules = a_model(layout)
-    model = parallelize(plain, make_groups(layout.mesh), method=layout.method, batch=BATCH)
+    model = parallelize(plain, make(layout.mesh), method=layout.method, batch=BATCH)
     model.fill(lambda _name, size: torch.full(size, torch.nan))
     return model, an_optimizer(model, rules, layout.shape)
 
@@ -67,9 +70,9 @@ def saver_of(layout: Layout) -> Layout:
     return SAVING_TIED if layout.shape.tied else SAVING
 
 
-def save(layout: Layout, folder: Path) -> Outcome:
+def save(layout: Layout, folder: Path, make: MakeGroups = make_groups) -> Outcome:
     """Train to the end, saving on the way: while the files are written, training goes on changing the weights."""
-    model, optimizer = start(layout)
+    model, optimizer = start(layout, make)
     first = dict(a_model(layout)[0].named_parameters())
     model.fill(lambda name, _size: first[name])
     checkpoints = Checkpoints(folder / layout.name)
@@ -80,9 +83,9 @@ def save(layout: Layout, folder: Path) -> Outcome:
     return outcome(model, done, layout.batches)
 
 
-def resume(layout: Layout, folder: Path) -> Outcome:
+def resume(layout: Layout, folder: Path, make: MakeGroups = make_groups) -> Outcome:
     """Go on from what is in `folder` to the end."""
-    model, optimizer = start(layout)
+    model, optimizer = start(layout, make)
     checkpoints = Checkpoints(folder / saver_of(layout).name)
     found = checkpoints.load(model, optimizer)
     assert found is not None

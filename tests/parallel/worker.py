@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import functools
 import sys
 from pathlib import Path
 
@@ -13,13 +14,16 @@ from isoflop.parallel import losses, make_groups, parallelize, processes, weight
 from parallel.layouts import BATCH, COMPILED, LAYOUTS, Layout, Outcome, a_model, an_optimizer, outcome, train
 from parallel.resuming import RESUMING, SAVING, SAVING_TIED, resume, save
 
-LONGEST_SECONDS = 900
-"""A layout that takes longer hangs: the process shows where, and ends."""
+LONGEST_SECONDS = 600
+"""A layout that takes longer hangs, and is not only kept waiting by other work: the process shows where, and ends."""
+
+groups_of = functools.cache(make_groups)
+"""Each group has threads of its own that never rest: hundreds of them would leave no time for anything else."""
 
 
 def divided(layout: Layout) -> Outcome:
     """What five steps come to in this world, starting from weights on meta."""
-    groups = make_groups(layout.mesh)
+    groups = groups_of(layout.mesh)
     with weights_on_meta():
         plain, rules = a_model(layout)
     model = parallelize(plain, groups, method=layout.method, batch=BATCH)
@@ -34,17 +38,17 @@ def main(folder: Path, kind: str) -> None:
     """Train the layouts of this world's size, then those that go on from what four processes saved."""
     results: dict[str, Outcome] = {}
     continued: dict[str, Outcome] = {}
-    with processes(timeout_seconds=LONGEST_SECONDS - 60) as world:
+    with processes(timeout_seconds=LONGEST_SECONDS) as world:
         for layout in COMPILED if kind == "compiled" else LAYOUTS:
             if layout.mesh.world == world:
-                faulthandler.dump_traceback_later(LONGEST_SECONDS * (1 + 4 * layout.method.compile), exit=True)
+                faulthandler.dump_traceback_later(LONGEST_SECONDS, exit=True)
                 results[layout.name] = divided(layout)
         if kind == "all":
             for layout in (SAVING, SAVING_TIED) if world == SAVING.mesh.world else ():
-                continued[layout.name] = save(layout, folder)
+                continued[layout.name] = save(layout, folder, groups_of)
             for layout in RESUMING[world]:
                 faulthandler.dump_traceback_later(LONGEST_SECONDS, exit=True)
-                continued[layout.name] = resume(layout, folder)
+                continued[layout.name] = resume(layout, folder, groups_of)
         faulthandler.cancel_dump_traceback_later()
         if dist.get_rank() == 0:
             torch.save((results, continued), folder / f"{world}.pt")
