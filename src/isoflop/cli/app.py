@@ -8,6 +8,7 @@ import sys
 import typer
 
 from isoflop.cli import verbs
+from isoflop.cli.groups import Verbs
 from isoflop.errors import MachineError, UserError
 from isoflop.version import __version__
 
@@ -16,6 +17,7 @@ OUR_MISTAKE = 1
 
 app = typer.Typer(
     name="isoflop",
+    cls=Verbs,
     help="The scaling lab for language models: measure small runs, fit the law, plan the big run, train it, check it.",
     no_args_is_help=True,
     add_completion=False,

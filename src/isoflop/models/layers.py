@@ -16,7 +16,8 @@ from isoflop.models.cache import NOWHERE, Cache
 from isoflop.models.masks import View, pattern, seen_pairs, self_view, view_of
 from isoflop.models.near import NearView, near_view
 from isoflop.models.norms import build_norm
-from isoflop.models.positions import alibi_slopes, relative_buckets, rotary_table
+from isoflop.models.positions import BOUNDED, alibi_slopes, relative_buckets, rotary_table
+from isoflop.models.prompts import Prompting
 from isoflop.shapes import ModelShape
 from isoflop.shapes.counting import RELATIVE_BUCKETS
 
@@ -39,7 +40,7 @@ class Layers(nn.Module):
         self.blocks = nn.ModuleList(Block(shape, logit_scale, crossed=crossed) for _ in range(shape.layers))
         self.norm = build_norm(shape, shape.width) if first else None
         self.relative = nn.Embedding(RELATIVE_BUCKETS, shape.heads) if shape.positions == "relative" else None
-        self.prompt: nn.Module | None = None  # puts vectors before every sequence (adaptation's prompt tuning)
+        self.prompt: Prompting | None = None  # adaptation's prompt tuning puts it there
         if shape.positions == "rotary":
             cos_TC, sin_TC = rotary_table(shape)
             self.register_buffer("cos_TC", cos_TC, persistent=False)
@@ -58,13 +59,13 @@ class Layers(nn.Module):
     ) -> Tensor:
         """Embeddings to the stack's last states, (B, T, D) both; `memory`: what an encoder read, and the view of it.
 
-        With a `cache` the tokens follow those in it, and their places are noted there already.
+        With a `cache` the tokens follow those in it, and their places are noted there already. The states of a prompt
+        that is not yet in the cache stand before the others: (B, P + T, D).
         """
-        length = x_BTD.shape[1]
-        if self.prompt is not None:
+        if self.prompt is not None and (cache is None or not cache.own[0].count):
+            x_BTD, documents, prefix = self._prompted(self.prompt, x_BTD, documents, prefix)
             if cache is not None:
-                raise UserError("A model with a prompt before it reads whole texts, and can't go on from a cache.")
-            x_BTD, documents, prefix = self.prompt(x_BTD, documents, prefix)
+                cache.put_before(self.prompt.length)
         if cache is None:
             view, rotation = self.view(x_BTD, documents, prefix), self._rotation(x_BTD.shape[1])
         else:
@@ -76,9 +77,24 @@ class Layers(nn.Module):
         for number, block in enumerate(self.blocks):
             kept = None if cache is None else (cache.own[number], cache.crossed[number])
             x_BTD = block(x_BTD, rotation, view, memory, kept)
-        if self.prompt is not None:
-            x_BTD = x_BTD[:, -length:]
         return x_BTD if self.norm is None else self.norm(x_BTD)
+
+    def _prompted(
+        self, prompt: Prompting, x_BTD: Tensor, documents: Tensor | None, prefix: Tensor | None
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """The sequences with the prompt before them. Raises `UserError` where the context has no room for both."""
+        length, context = x_BTD.shape[1], self.shape.context
+        if length + prompt.length > context and self.shape.positions in BOUNDED:
+            raise UserError(
+                f"The batch has {length} tokens a sequence and the prompt before them {prompt.length}, but the model's "
+                f"context is {context}."
+            )
+        x_BTD, documents, prefix = prompt(x_BTD, documents, prefix)
+        return x_BTD, documents, prefix
+
+    def of_tokens(self, x_BTD: Tensor, length: int) -> Tensor:
+        """The states without those of a prompt. Without one it is `x_BTD` itself: a pipeline can't pass on a view."""
+        return x_BTD if self.prompt is None else x_BTD[:, -length:]
 
     def _rotation(self, length: int) -> Rotation | None:
         if self.shape.positions != "rotary":

@@ -9,9 +9,10 @@ from pathlib import Path
 from tokenizers import Tokenizer
 
 from isoflop.errors import UserError
+from isoflop.models.adapter import is_adapted, load_body
 from isoflop.models.hugging_face import from_hugging_face
 from isoflop.models.model import Model
-from isoflop.models.storage import MODEL, ModelInfo, load_model, read_tokenizer
+from isoflop.models.storage import MODEL, ModelInfo, read_tokenizer
 
 LEAST_SHARE = 0.9
 """A tokenizer that knows fewer of the model's tokens than this is another model's: a table of embeddings is rounded up
@@ -31,20 +32,24 @@ class Opened:
 
 
 def open_model(folder: Path) -> Opened:
-    """The model in `folder`, or in the folder `model` of it. Raises `UserError` where there is none, or no tokenizer
-    that fits it."""
+    """The model in `folder`, or in the folder `model` of it, with the prompt or the prefixes that belong to it. Raises
+    `UserError` where there is none, or no tokenizer that fits it."""
     if not folder.is_dir():
         raise UserError(f"There is no folder {folder}: name a trained model of isoflop or a Hugging Face checkpoint.")
     inside = folder / "model"
-    place = inside if (inside / MODEL).exists() else folder
-    if not (place / MODEL).exists() and not (place / "config.json").exists():
+    place = inside if _is_ours(inside) else folder
+    if not _is_ours(place) and not (place / "config.json").exists():
         raise UserError(f"{folder} has neither {MODEL} nor config.json: name the folder of a trained model.")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        model, info = load_model(place) if (place / MODEL).exists() else from_hugging_face(place)
+        model, info = load_body(place) if _is_ours(place) else from_hugging_face(place)
     assert isinstance(model, Model)
     notes = tuple(str(one.message) for one in caught)
     return Opened(place, model.eval(), replace(info, shape=model.shape), fitting_tokenizer(info, folder), notes)
+
+
+def _is_ours(folder: Path) -> bool:
+    return (folder / MODEL).exists() or is_adapted(folder)
 
 
 def fitting_tokenizer(info: ModelInfo, folder: Path) -> Tokenizer:
