@@ -14,8 +14,8 @@ from isoflop.parallel import losses, make_groups, parallelize, processes, weight
 from parallel.layouts import BATCH, COMPILED, LAYOUTS, Layout, Outcome, a_model, an_optimizer, outcome, train
 from parallel.resuming import RESUMING, SAVING, SAVING_TIED, resume, save
 
-LONGEST_SECONDS = 600
-"""A layout that takes longer hangs, and is not only kept waiting by other work: the process shows where, and ends."""
+LONGEST_SECONDS = 900
+"""A layout that takes longer hangs: the process shows where, and ends."""
 
 groups_of = functools.cache(make_groups)
 """Each group has threads of its own that never rest: hundreds of them would leave no time for anything else."""
@@ -38,7 +38,7 @@ def main(folder: Path, kind: str) -> None:
     """Train the layouts of this world's size, then those that go on from what four processes saved."""
     results: dict[str, Outcome] = {}
     continued: dict[str, Outcome] = {}
-    with processes(timeout_seconds=LONGEST_SECONDS) as world:
+    with processes(timeout_seconds=LONGEST_SECONDS - 60) as world:
         for layout in COMPILED if kind == "compiled" else LAYOUTS:
             if layout.mesh.world == world:
                 faulthandler.dump_traceback_later(LONGEST_SECONDS, exit=True)
