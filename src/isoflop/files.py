@@ -6,11 +6,16 @@ import errno
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from isoflop.errors import UserError
+
+MISPLACED = (
+    errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOENT, errno.ENAMETOOLONG,
+)  # fmt: skip
+"""Errors that say that a file can't stand where it was asked for: no permission, a file for a folder, no such name."""
 
 
 @contextmanager
@@ -29,7 +34,8 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
         os.replace(temporary, path)
         sync_folder(path.parent)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # what stands in the way of the file stands in the way of this one
+            temporary.unlink()
         raise _as_user_error(error, path) from error
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -61,6 +67,6 @@ def _as_user_error(error: OSError, path: Path) -> Exception:
         return UserError(
             f"No space left to write {path}: free some, or choose another folder with --out; what was finished is kept."
         )
-    if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EISDIR):
-        return UserError(f"Cannot write {path} ({error.strerror}): choose another folder with --out.")
+    if error.errno in MISPLACED:
+        return UserError(f"Cannot write {path} ({error.strerror}): choose another place for it.")
     return error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import json
 import tomllib
 import types
 import typing
@@ -45,6 +46,8 @@ def settings_of(kind: type[T], content: dict[str, Any], *, source: str) -> T:
         key = ".".join(str(part) for part in first["loc"])
         if first["type"] == "missing":
             raise UserError(f"{source}: {key} is missing.") from error
+        if first["type"] == "tuple_type":
+            raise UserError(f"{source}: {key} is a list: write {key} = [{json.dumps(first['input'])}].") from error
         raise UserError(f"{source}: {key} = {first['input']!r} won't do: {first['msg'].lower()}.") from error
 
 

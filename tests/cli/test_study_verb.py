@@ -68,6 +68,10 @@ def refused(result: tuple[int, str, str], *words: str) -> None:
         ("[train]\nwarmup_share = 1.5", ["train.warmup_share", "below 1"]),
         ("[corpus]\nvalid_percent = 0", ["corpus.valid_percent"]),
         ("[corpus]\npaths = []", ["corpus.paths"]),
+        ('[corpus]\npaths = "a.txt"', ["corpus.paths is a list", 'corpus.paths = ["a.txt"]']),
+        ("[train]\nclip = nan", ["study.toml", "train.clip", "above 0"]),
+        ("[train]\nweight_decay = -1", ["study.toml", "train.weight_decay", "at least 0"]),
+        ("seed = -1", ["study.toml", "seed", "at least 0"]),
         ("[budget]\nflops = 1e12\nminutes = 3", ["flops and minutes", "choose one"]),
         ("[budget]\nflops = -1", ["budget.flops", "above 0"]),
         ("[budget]\nflops = nan", ["budget.flops", "above 0"]),
@@ -91,6 +95,28 @@ def test_a_file_that_is_missing_or_no_text_is_named(tmp_path: Path, command: Com
     refused(command(tmp_path / "binary.toml", "--out", tmp_path / "out"), "binary.toml", "UTF-8")
     refused(command(tmp_path, "--out", tmp_path / "out"), str(tmp_path), "directory")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--kind", "finetune"], ["--kind is for --init"]),
+        (["--init", "new.toml", "study.toml"], ["--init", "study.toml", "one of the two"]),
+        (["--init", "new.toml", "--kind", "other"], ["'other'", "pretrain or finetune"]),
+        (["study.toml", "--on", "mars"], ["--on mars", "local, slurm, ray"]),
+        (["study.toml"], ["no CUDA device", 'device = "cpu"']),
+        (["study.toml", "--out", "s3://"], ["s3://", "BUCKET"]),
+    ],
+)
+def test_options_that_cannot_be_meant_start_nothing_and_leave_the_folder(
+    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch, options: list[str], words: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    Path("study.toml").write_text('device = "cpu"' if "s3://" in options else 'device = "cuda"')
+    Path("study").mkdir()
+    refused(command(*options), *words)
+    assert sorted(os.listdir()) == ["study", "study.toml"]
 
 
 @pytest.mark.parametrize(
@@ -139,7 +165,7 @@ def test_undecodable_bytes_are_counted_and_no_error(
     (text / "broken.txt").write_bytes(b"three bytes \xff\xfe\xfd that are no text")
     code, printed, _ = command(write_study(tmp_path / "study.toml", text=text), "--dry-run")
     assert code == 0
-    assert "3 undecodable bytes in 1 documents were replaced" in printed
+    assert "3 undecodable bytes in 1 documents were replaced, being no UTF-8" in printed
 
 
 def test_dry_run_prints_ladder_cost_and_time_and_writes_nothing(

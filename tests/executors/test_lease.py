@@ -16,7 +16,7 @@ import pytest
 
 from isoflop.errors import MachineError
 from isoflop.executors import lease as lease_module
-from isoflop.executors.lease import FOREVER, Held, Owner, hold
+from isoflop.executors.lease import FOREVER, Held, Owner, alone, hold
 
 HOLDER = """
 import sys, time
@@ -124,10 +124,9 @@ def test_an_owner_that_was_taken_over_is_told_and_leaves_the_new_one_alone(tmp_p
         lease.check()
         newer = asdict(replace(Owner.myself(), host="far", place="far"))
         (tmp_path / "lock" / "2").write_text(json.dumps(newer))
+        lease._heart.join(timeout=60)  # it stops beating when it sees the newer one
         with pytest.raises(MachineError, match="taken over"):
-            for _ in range(6000):
-                time.sleep(0.01)
-                lease.check()
+            lease.check()
     assert json.loads((tmp_path / "lock" / "2").read_text()) == newer
 
 
@@ -155,3 +154,11 @@ def test_whoever_waits_gets_it_when_it_is_given_back(tmp_path: Path) -> None:
         order.append("first")
     thread.join()
     assert order == ["first", "second"]
+
+
+def test_a_folder_that_was_there_stays_and_one_made_for_nothing_goes(tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir()
+    for name in ("old", "new"):
+        with alone(tmp_path / name, what="the study"):
+            pass
+    assert [path.name for path in tmp_path.iterdir()] == ["old"]

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import typer
 
+from isoflop.cli.groups import Verbs
+
 
 def register(app: typer.Typer) -> None:
     """Add the group of verbs."""
-    group = typer.Typer(no_args_is_help=True, help="Ask where tokens come from.")
+    group = typer.Typer(cls=Verbs, no_args_is_help=True, help="Ask where tokens come from.")
     group.command("origin")(origin)
     app.add_typer(group, name="data")
 

@@ -6,11 +6,13 @@ import json
 
 import typer
 
+from isoflop.cli.groups import Verbs
+
 _JSON = typer.Option(False, "--json", help="Print JSON instead of text.")
 
 
 def register(app: typer.Typer) -> None:
-    group = typer.Typer(help="Look at the published laws.", no_args_is_help=True)
+    group = typer.Typer(cls=Verbs, help="Look at the published laws.", no_args_is_help=True)
     group.command("ls")(list_laws)
     group.command("show")(show_law)
     app.add_typer(group, name="laws")

@@ -8,11 +8,12 @@ from typing import Any
 
 import typer
 
+from isoflop.cli.groups import Verbs
 from isoflop.errors import UserError
 
 
 def register(app: typer.Typer) -> None:
-    group = typer.Typer(help="Look at measured runs.", no_args_is_help=True)
+    group = typer.Typer(cls=Verbs, help="Look at measured runs.", no_args_is_help=True)
     group.command("ls")(list_runs)
     group.command("published")(list_published)
     app.add_typer(group, name="runs")

@@ -72,7 +72,7 @@ class StudyDisplay:
         if isinstance(event, Phase):
             self._phase(event)
         elif isinstance(event, Note):
-            self.progress.print(f"  {event.text}", highlight=False)
+            self.progress.print(f"  {event.text}", highlight=False, soft_wrap=True)
         elif isinstance(event.what, TrunkProgress):
             self._advance(event.trunk, event.what)
         elif isinstance(event.what, Run):

@@ -21,11 +21,13 @@ def register(app: typer.Typer) -> None:
 def study(
     file: Path = typer.Argument(None, help="A study file; without one, the default study."),
     out: str = typer.Option("study", "--out", help="The folder for everything that comes out, or s3://BUCKET/FOLDER."),
-    seed: int = typer.Option(None, "--seed", help="Seed of data order and first weights, instead of the file's."),
+    seed: int = typer.Option(
+        None, "--seed", min=0, help="Seed of data order and first weights, instead of the file's."
+    ),
     dry_run: bool = typer.Option(False, "--dry-run", help="Print the ladder, its cost and its time; train nothing."),
     on: str = typer.Option("local", "--on", help="Where its runs train: local, slurm, ray, or ray://HOST:PORT."),
     init: Path = typer.Option(None, "--init", help="Write a commented study file here and leave."),
-    kind: str = typer.Option("pretrain", "--kind", help="With --init: of which kind, pretrain or finetune."),
+    kind: str = typer.Option(None, "--kind", help="With --init: pretrain or finetune; pretrain without it."),
 ) -> None:
     """Train a ladder of small models, fit the law, predict a bigger one, train it, and compare.
 
@@ -34,8 +36,12 @@ def study(
     Run the same command again to go on with an interrupted study.
     """
     if init is not None:
+        if file is not None:
+            raise UserError(f"--init writes a new study file and leaves {file} unread: give one of the two.")
         _write_template(init, kind)
         return
+    if kind is not None:
+        raise UserError("--kind is for --init; a study's file says its kind: --init FILE --kind KIND writes one.")
     from isoflop.executors import is_url
     from isoflop.study.config import FINETUNE, StudyConfig, kind_of, read_config
 
@@ -75,7 +81,7 @@ def verdict_sentence(verdict: dict[str, Any]) -> str:
         return f"{promised}; the target diverged, so there is nothing to compare with. {took}."
     side = "inside" if verdict["inside"] else "outside"
     return (
-        f"{promised}, measured {measured:.3f}: {side} the {predicted['level']:.0%} interval, "
+        f"{promised}, measured {measured:.3f}: {side} the {100 * predicted['level']:.0f} % interval, "
         f"{abs(verdict['error_percent']):.2f} % off. {took}."
     )
 
@@ -103,15 +109,15 @@ def _dry_run(config: StudyConfig) -> None:
     )
 
 
-def _write_template(path: Path, kind: str) -> None:
+def _write_template(path: Path, kind: str | None) -> None:
     from isoflop.files import write_text
     from isoflop.study.config import FINETUNE, PRETRAIN, study_template
     from isoflop.study.finetune import finetune_template
 
     templates = {PRETRAIN: study_template, FINETUNE: finetune_template}
+    kind = kind or PRETRAIN
     if kind not in templates:
         raise UserError(f"--kind is {kind!r}: choose {PRETRAIN} or {FINETUNE}.")
-
     if path.exists():
         raise UserError(f"{path} exists already: choose another name for --init.")
     write_text(path, templates[kind]())

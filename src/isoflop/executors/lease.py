@@ -126,9 +126,10 @@ def hold(folder: Path | str, *, wait: float = 0.0, remove: bool = False) -> Iter
 def alone(folder: Path | str, *, what: str) -> Iterator[None]:
     """Hold `folder`, made where it is missing, for `what` ("the study"), on all machines that share its storage.
 
-    Raises `UserError` where it can't be written or another process holds it. A folder in which nothing was written is
-    taken away again.
+    Raises `UserError` where it can't be written or another process holds it. A folder that was made here and in which
+    nothing was written is taken away again.
     """
+    was_there = not is_url(folder) and Path(folder).exists()
     if is_url(folder):
         Store(str(folder)).check()
     try:
@@ -143,7 +144,8 @@ def alone(folder: Path | str, *, what: str) -> Iterator[None]:
             f"The folder {folder} can't be written ({error.strerror}): choose another with --out."
         ) from error
     finally:
-        place_of(folder).leave()
+        if not was_there:
+            place_of(folder).leave()
 
 
 def _taken(place: Place, wait: float) -> Lease:

@@ -112,12 +112,14 @@ class Store:
 
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
-        scheme = url.partition("://")[0]
+        scheme, _, rest = url.partition("://")
         if scheme not in PACKAGES:
             known = ", ".join(f"{name}://" for name in PACKAGES if name != "memory")
             raise UserError(
                 f"{url} is no storage that isoflop can lock: use {known} or a folder that all machines see."
             )
+        if not rest.strip("/"):
+            raise UserError(f"{url} names no bucket: write {scheme}://BUCKET/FOLDER.")
         try:
             import fsspec
 

@@ -33,4 +33,4 @@ class Decoder(Model, Layers):
         places = None if cache is None else self.placed(batch, cache)
         x_BTD = self.embed(batch.inputs, batch.documents, batch.segments, places)
         x_BTD = self.run_layers(x_BTD, documents=batch.documents, prefix=batch.prefix, cache=cache)
-        return x_BTD[:, -batch.inputs.shape[1] :]
+        return self.of_tokens(x_BTD, batch.inputs.shape[1])

@@ -13,7 +13,7 @@ from isoflop.errors import UserError
 from isoflop.models.attention import Rotation
 from isoflop.models.blocks import Block
 from isoflop.models.cache import NOWHERE, Cache
-from isoflop.models.masks import View, pattern, self_view, view_of
+from isoflop.models.masks import View, pattern, seen_pairs, self_view, view_of
 from isoflop.models.near import NearView, near_view
 from isoflop.models.norms import build_norm
 from isoflop.models.positions import BOUNDED, alibi_slopes, relative_buckets, rotary_table
@@ -67,7 +67,7 @@ class Layers(nn.Module):
             if cache is not None:
                 cache.put_before(self.prompt.length)
         if cache is None:
-            view, rotation = self._view(x_BTD, documents, prefix), self._rotation(x_BTD.shape[1])
+            view, rotation = self.view(x_BTD, documents, prefix), self._rotation(x_BTD.shape[1])
         else:
             view, rotation = self._view_back(cache, x_BTD.shape[1], prefix), self._rotation_at(cache, x_BTD.shape[1])
         if self.embedding_norm is not None:
@@ -91,6 +91,10 @@ class Layers(nn.Module):
             )
         x_BTD, documents, prefix = prompt(x_BTD, documents, prefix)
         return x_BTD, documents, prefix
+
+    def of_tokens(self, x_BTD: Tensor, length: int) -> Tensor:
+        """The states without those of a prompt. Without one it is `x_BTD` itself: a pipeline can't pass on a view."""
+        return x_BTD if self.prompt is None else x_BTD[:, -length:]
 
     def _rotation(self, length: int) -> Rotation | None:
         if self.shape.positions != "rotary":
@@ -134,7 +138,7 @@ class Layers(nn.Module):
             return self.relative(buckets).movedim(-1, 0)
         return -self.slope_H.view(-1, *[1] * distance.dim()) * distance.abs()
 
-    def _view(self, x_BTD: Tensor, documents: Tensor | None, prefix: Tensor | None) -> View | NearView:
+    def view(self, x_BTD: Tensor, documents: Tensor | None, prefix: Tensor | None) -> View | NearView:
         """Who sees whom, with the biases of distance in its scores."""
         biased = self.shape.positions in ("relative", "alibi")
         if not biased:
@@ -143,6 +147,16 @@ class Layers(nn.Module):
                 return near
         view = self_view(self.shape, x_BTD, causal=self.causal, documents=documents, prefix=prefix)
         return self._biased(view, x_BTD) if biased else view
+
+    def view_between(self, query_1T: Tensor, key_1S: Tensor, documents: Tensor | None, prefix: Tensor | None) -> View:
+        """The same of tokens at some places of a sequence on those at others; `documents` are the whole sequence's."""
+        seen_B1TS = seen_pairs(self.shape, query_1T, key_1S, causal=self.causal, documents=documents, prefix=prefix)
+        view = view_of(seen_B1TS[:, 0], may_be_blind=documents is not None, causal=False)
+        if self.shape.positions not in ("relative", "alibi"):
+            return view
+        assert view.scores is not None
+        bias_H1TS = self._bias(key_1S[:, None, :] - query_1T[:, :, None])
+        return view._replace(scores=view.scores + bias_H1TS.transpose(0, 1))
 
     def _biased(self, view: View, x_BTD: Tensor) -> View:
         length = x_BTD.shape[1]

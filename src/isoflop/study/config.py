@@ -48,6 +48,10 @@ class TrainConfig:
             raise UserError(f"train.warmup_share must be at least 0 and below 1, not {self.warmup_share}.")
         if self.valid_sequences < 2:
             raise UserError("train.valid_sequences must be at least 2.")
+        if not self.weight_decay >= 0:
+            raise UserError(f"train.weight_decay must be at least 0, not {self.weight_decay}.")
+        if not self.clip > 0:
+            raise UserError(f"train.clip must be above 0, not {self.clip}.")
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,10 @@ class StudyConfig:
     machines: Resources = field(default_factory=Resources)
     seed: int = 0
     device: Literal["cpu", "cuda"] = "cpu"
+
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise UserError(f"seed must be at least 0, not {self.seed}.")
 
     def family(self, vocab: int) -> Family:
         """The family of models for a tokenizer of `vocab` entries."""

@@ -96,5 +96,7 @@ def _corpus_sentence(data: TokenData, cached: bool) -> str:
         f" ({1 / data.tokens_per_byte:.2f} bytes each){', found in the cache' if cached else ''}"
     )
     if data.replaced:
-        sentence += f"; {data.replaced:,} undecodable bytes in {data.damaged_documents} documents were replaced"
+        sentence += (
+            f"; {data.replaced:,} undecodable bytes in {data.damaged_documents} documents were replaced, being no UTF-8"
+        )
     return sentence

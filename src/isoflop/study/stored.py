@@ -43,6 +43,7 @@ def home_of(out: Path | str) -> Iterator[Home]:
         with alone(folder, what="the study"):
             yield Home(folder)
         return
+    Store(str(out))  # which refuses an address without a bucket
     url = str(out).rstrip("/")
     with alone(url, what="the study"), tempfile.TemporaryDirectory(prefix="isoflop-") as here:
         home = Home(Path(here), Mirror(Path(here), Store(url)))

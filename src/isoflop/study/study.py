@@ -62,6 +62,7 @@ def run_study(config: StudyConfig, out: Path | str, *, listen: Listener, on: str
     Leaves `runs/`, `plan.toml`, `fit.json`, `prediction.json`, `verdict.json` and `report.html` in `out`. Raises
     `UserError` where `out` holds a study with other settings, or is in use, or a setting is impossible.
     """
+    _check_place(on, config.device)
     with home_of(out) as home:
         here = home.folder
 
@@ -211,6 +212,17 @@ class Clock:
 
     def save(self) -> None:
         write_json(self.path, {"seconds": self.seconds()})
+
+
+def _check_place(on: str, device: str) -> None:
+    """Raise `UserError` for a place that can't be meant, before the corpus is read: unknown, or here without a GPU."""
+    if on not in ("local", "slurm", "ray") and not on.startswith("ray://"):
+        raise UserError(f"--on {on} is unknown: choose local, slurm, ray or ray://HOST:PORT.")
+    if on == "local" and device == "cuda":
+        from torch.cuda import is_available
+
+        if not is_available():
+            raise UserError('There is no CUDA device here: set device = "cpu" in the study file.')
 
 
 def executor_for(on: str, machines: Resources, out: Path | str) -> Executor:
