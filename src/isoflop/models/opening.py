@@ -56,10 +56,15 @@ def fitting_tokenizer(info: ModelInfo, folder: Path) -> Tokenizer:
     """The tokenizer of the model in `folder`, as long as texts are. Raises `UserError` for none, or another model's."""
     if info.tokenizer is None or not info.tokenizer.exists():
         raise UserError(f"{folder} has no tokenizer.json, and a text can't be read without the model's own tokenizer.")
-    tokenizer = read_tokenizer(info.tokenizer, info.shape)
-    size, vocab = tokenizer.get_vocab_size(), info.shape.vocab
-    if size < LEAST_SHARE * vocab:
-        raise UserError(f"{info.tokenizer} has {size:,} tokens and the model {vocab:,}: it is another model's.")
+    return fitting(read_tokenizer(info.tokenizer, info.shape), info.shape.vocab, source=str(info.tokenizer))
+
+
+def fitting(tokenizer: Tokenizer, vocab: int, *, source: str) -> Tokenizer:
+    """The tokenizer from `source` without settings of length. Raises `UserError` where a model of `vocab` tokens was
+    trained with another."""
+    size = tokenizer.get_vocab_size()
+    if not LEAST_SHARE * vocab <= size <= vocab:
+        raise UserError(f"{source} has {size:,} tokens and the model {vocab:,}: it is another model's.")
     # A tokenizer.json may carry lengths of its own (128 in all-MiniLM-L6-v2), and would cut and pad in silence.
     tokenizer.no_truncation()
     tokenizer.no_padding()

@@ -20,7 +20,6 @@ SMALL = SHAPE.replace("width = 64", "width = 16").replace("ffn = 128", "ffn = 16
 PARTS = {"accumulate": 5}
 UNFROZEN = {"unfreeze": 1, "layer_decay": 0.7, "patience": 2}
 PREFIX = {"method": method_named("prefix", length=4)}
-P_TUNING = {"method": method_named("p-tuning", length=4)}
 Begin = Callable[..., tuple[Path, Split, Recipe]]
 
 
@@ -57,9 +56,7 @@ def left(folder: Path) -> dict[str, bytes | list[str]]:
 @pytest.mark.parametrize(
     ("task", "stack", "settings"),
     [
-        ("seq2seq", "encoder_decoder", PARTS),
-        ("seq2seq", "decoder", UNFROZEN),
-        ("seq2seq", "encoder_decoder", UNFROZEN | P_TUNING),
+        ("seq2seq", "encoder_decoder", UNFROZEN | PARTS),
         ("chat", "decoder", UNFROZEN | PARTS),
         ("chat", "decoder", PREFIX),
         ("generate", "decoder", UNFROZEN | PARTS),
