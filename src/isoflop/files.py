@@ -24,6 +24,8 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
 
     Raises `UserError` where the disk is full or the folder can't be written; `path` then still has its old content.
     """
+    if not path.name:
+        raise UserError(f"{path} is a folder: name a file in it.")
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -51,6 +53,17 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON to `path`, atomically; NaN and infinity are refused with `ValueError`."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def check_folder(folder: Path) -> None:
+    """Make `folder`, before the work whose results go there. Raises `UserError` where it can't be written."""
+    probe = folder / f".probe-{os.getpid()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise _as_user_error(error, folder) from error
 
 
 def sync_folder(folder: Path) -> None:

@@ -98,7 +98,7 @@ def test_a_damaged_file_is_refused(fit: iso.Fit) -> None:
 def test_the_summary_is_read_from_the_top(fit: iso.Fit) -> None:
     lines = fit.summary().splitlines()
     assert lines[0].startswith("Status")
-    assert max(map(len, lines)) <= 100
+    assert max(map(len, lines)) <= 80
     order = [
         next(i for i, line in enumerate(lines) if line.startswith(head))
         for head in ("Status", "Law", "Runs", "Objective", "Parameter", "Derived", "Noise")

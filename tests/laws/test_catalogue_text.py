@@ -20,17 +20,17 @@ def printed(*arguments: str) -> str:
     return result.output
 
 
-def test_the_list_has_every_key_and_fits_100_columns() -> None:
+def test_the_list_has_every_key_and_fits_80_columns() -> None:
     lines = printed("ls").splitlines()
     assert [line.split()[0] for line in lines if not line.startswith(" ")] == ["key", *ENTRIES]
-    assert max(map(len, lines)) <= text.WIDTH
+    assert max(map(len, lines)) <= 80
 
 
 @every_entry
-def test_a_page_fits_100_columns_and_says_everything(entry: Entry) -> None:
+def test_a_page_fits_80_columns_and_says_everything(entry: Entry) -> None:
     page = text.page(entry)
     body = page.split("@misc")[0]
-    assert max(map(len, body.splitlines())) <= text.WIDTH
+    assert max(map(len, body.splitlines())) <= 80
     flat = " ".join(page.split())
     for part in (entry.domain, *(paper.citation for paper in entry.papers), *(s.note for s in entry.sets)):
         assert " ".join(part.split()) in flat

@@ -40,7 +40,8 @@ def test_the_rate_stands_beside_the_published_ones_with_its_rule(folder, name: s
     assert rates[0].rule.startswith(name)
     assert str(where) in rates[0].source
     assert len(rates) >= 3
-    assert "arXiv" in plan_text(made).partition(name)[2].splitlines()[0]
+    assert "arXiv" in rates[0].rule + rates[0].source
+    assert "".join(f"{rates[0].rule} ({rates[0].source})".split()) in "".join(plan_text(made).split())
 
 
 def test_the_plan_file_says_where_the_rate_was_tuned(folder) -> None:

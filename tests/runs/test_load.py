@@ -394,3 +394,9 @@ def test_reading_a_table_does_not_load_pandas(tmp_path: Path) -> None:
     subprocess.run(
         [sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     )
+
+
+def test_rows_that_all_have_another_number_of_fields_are_told(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("run,N,D,L\na,1,2,3,4\nb,1\n")
+    with pytest.raises(UserError, match=r"no rows that can be used.*2 rows that don't have the header's 4 fields"):
+        iso.load_runs(tmp_path / "a.csv")

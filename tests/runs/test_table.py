@@ -20,7 +20,7 @@ def test_columns_are_had_by_word_and_by_symbol_however_they_were_given() -> None
 
 
 def test_a_column_that_is_not_there_says_what_is() -> None:
-    with pytest.raises(UserError, match=r"memory has no column 'flops' \(it has loss\): name it with C=COLUMN"):
+    with pytest.raises(UserError, match=r"memory has no column 'flops' \(it has loss\): name it with --map C=COLUMN"):
         iso.Runs({"loss": [1.0]})["C"]
 
 

@@ -24,9 +24,13 @@ def backtest_runs(
     ),
     by: str = typer.Option("C", "--by", help="The column that orders runs from small to large."),
     group: str = typer.Option(None, "--group", help="The column that names a curve: back-test each curve on its own."),
-    x: str = typer.Option("tokens", "--x", help="With --group: the abscissa of the curves."),
-    train: str = typer.Option("split=train", "--train", metavar="COLUMN=VALUE", help="With --group: rows to fit."),
-    test: str = typer.Option("split=test", "--test", metavar="COLUMN=VALUE", help="With --group: rows to predict."),
+    x: str = typer.Option(None, "--x", help="With --group: the abscissa of the curves; tokens without it."),
+    train: str = typer.Option(
+        None, "--train", metavar="COLUMN=VALUE", help="With --group: rows to fit; split=train without it."
+    ),
+    test: str = typer.Option(
+        None, "--test", metavar="COLUMN=VALUE", help="With --group: rows to predict; split=test without it."
+    ),
     mapping: str = typer.Option(None, "--map", metavar="N=params,D=tokens", help="Which column is which quantity."),
     where: list[str] = typer.Option(None, "--where", metavar="COLUMN=VALUE", help="Keep only these runs."),
     as_json: bool = typer.Option(False, "--json", help="Print one JSON object instead of the table."),
@@ -36,6 +40,9 @@ def backtest_runs(
     from isoflop.fitting.extrapolation import backtest, backtest_curves
     from isoflop.runs import load_runs
 
+    needless = [name for name, given in (("--x", x), ("--train", train), ("--test", test)) if given and not group]
+    if needless:
+        raise UserError(f"{needless[0]} is for curves: name their column with --group, or leave it out.")
     table = load_runs(runs, mapping=mapping, where=",".join(where) if where else None)
     if group is None:
         with progress_bar("cuts") as progress:
@@ -46,8 +53,8 @@ def backtest_runs(
         raise UserError("With --group one --law is tried at a time: auto averages several.")
     with progress_bar("curves") as progress:
         scores = backtest_curves(
-            table, (law or ["auto"])[0], group=group, x=x, train=_pair(train, "--train"), test=_pair(test, "--test"),
-            progress=progress,
+            table, (law or ["auto"])[0], group=group, x=x or "tokens", train=_pair(train or "split=train", "--train"),
+            test=_pair(test or "split=test", "--test"), progress=progress,
         )  # fmt: skip
     print(json.dumps(scores.to_dict())) if as_json else _print_curves(scores)
 

@@ -24,18 +24,19 @@ def coord_check(
     out: Path = typer.Option(Path("coordinates"), "--out", help="The folder for the picture and the numbers."),
     widths: str = typer.Option("32,64,128,256", "--widths", help="Widths, at 2 layers."),
     depths: str = typer.Option("2,4,8,16", "--depths", help="Layers, at width 32."),
-    steps: int = typer.Option(8, "--steps", help="Training steps between the two measurements."),
-    seeds: int = typer.Option(2, "--seeds", help="Seeds whose sizes are averaged."),
+    steps: int = typer.Option(8, "--steps", min=1, help="Training steps between the two measurements."),
+    seeds: int = typer.Option(2, "--seeds", min=1, help="Seeds whose sizes are averaged."),
 ) -> None:
     """Plot activation and update sizes against width and depth for each parametrisation: flat is right.
 
     Leaves coordinates.svg and coordinates.json. Exit code 1 where a parametrisation other than sp fails.
     """
-    from isoflop.files import write_json
+    from isoflop.files import check_folder, write_json
     from isoflop.study.coordinates import CheckConfig, check_parametrizations
     from isoflop.study.pictures import coordinate_figure
 
     config = CheckConfig(widths=whole_numbers(widths), depths=whole_numbers(depths), steps=steps, seeds=seeds)
+    check_folder(out)
     check = check_parametrizations(list(dict.fromkeys(names or NAMES)), config)
     write_json(out / "coordinates.json", check.to_dict())
     coordinate_figure(check, out / "coordinates.svg")

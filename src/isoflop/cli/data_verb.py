@@ -11,7 +11,7 @@ from isoflop.cli.groups import Verbs
 
 def register(app: typer.Typer) -> None:
     """Add the group of verbs."""
-    group = typer.Typer(cls=Verbs, no_args_is_help=True, help="Ask where tokens come from.")
+    group = typer.Typer(cls=Verbs, no_args_is_help=True, help="Name the document that a token comes from (origin).")
     group.command("origin")(origin)
     app.add_typer(group, name="data")
 

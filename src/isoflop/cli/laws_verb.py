@@ -12,7 +12,7 @@ _JSON = typer.Option(False, "--json", help="Print JSON instead of text.")
 
 
 def register(app: typer.Typer) -> None:
-    group = typer.Typer(cls=Verbs, help="Look at the published laws.", no_args_is_help=True)
+    group = typer.Typer(cls=Verbs, help="List the published laws (ls), or show one (show).", no_args_is_help=True)
     group.command("ls")(list_laws)
     group.command("show")(show_law)
     app.add_typer(group, name="laws")

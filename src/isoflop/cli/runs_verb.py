@@ -13,7 +13,11 @@ from isoflop.errors import UserError
 
 
 def register(app: typer.Typer) -> None:
-    group = typer.Typer(cls=Verbs, help="Look at measured runs.", no_args_is_help=True)
+    group = typer.Typer(
+        cls=Verbs,
+        help="List measured runs (ls), or the tables that papers published (published).",
+        no_args_is_help=True,
+    )
     group.command("ls")(list_runs)
     group.command("published")(list_published)
     app.add_typer(group, name="runs")
@@ -42,17 +46,20 @@ def list_published() -> None:
     """List the published tables of runs that any verb reads as `published:NAME`."""
     from rich import box
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from isoflop.runs.published import PREFIX, stored_path
     from isoflop.runs.published_tables import TABLES
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("name", "rows", "what", "source", "licence", "read from"):
-        table.add_column(name, justify="right" if name == "rows" else "left", overflow="fold")
+    table.add_column("name", no_wrap=True)
+    table.add_column("rows", justify="right", no_wrap=True)
+    table.add_column("what, source, licence, and where it is read from", overflow="fold")
     for one in TABLES.values():
         where = "ISOFLOP_DATA" if stored_path(one) else "its address" if one.files else "ISOFLOP_DATA (not there)"
-        table.add_row(PREFIX + one.name, str(one.rows), one.title, one.source, one.licence, where)
+        about = f"{one.title}\n{one.source}\n{one.licence}; from {where}"
+        table.add_row(PREFIX + one.name, str(one.rows), escape(about))
     Console().print(table)
 
 

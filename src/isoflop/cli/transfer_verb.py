@@ -25,9 +25,9 @@ def transfer(
     widths: str = typer.Option("16,32,64,128", "--widths", help="Widths, at 2 layers."),
     depths: str = typer.Option("2,4,8", "--depths", help="Layers, at width 32."),
     rates: str = typer.Option("", "--rates", help="Learning rates; without, some around each one's usual optimum."),
-    seeds: int = typer.Option(1, "--seeds", help="Seeds whose losses are averaged."),
-    steps: int = typer.Option(400, "--steps", help="Steps of every run, of 1,024 tokens."),
-    processes: int = typer.Option(None, "--processes", help="Runs at once; as many as there are cores without."),
+    seeds: int = typer.Option(1, "--seeds", min=1, help="Seeds whose losses are averaged."),
+    steps: int = typer.Option(400, "--steps", min=1, help="Steps of every run, of 1,024 tokens."),
+    processes: int = typer.Option(None, "--processes", min=1, help="Runs at once; as many as there are cores without."),
 ) -> None:
     """Sweep the learning rate over widths and depths, and draw loss against rate with the best rates marked.
 

@@ -125,7 +125,7 @@ def multiverse(
     that differs); all runs or without the tenth with the most compute. Raises `UserError` where neither a budget nor a
     target is asked for, or a law does not read N and D alone.
     """
-    if (flops is None) == (params is None or tokens is None):
+    if (flops is None) == (params is None) or (params is None) != (tokens is None):
         raise UserError("Ask for one thing: a budget (flops), or a target's params and tokens.")
     for name, value, least in (("flops", flops, LEAST_FLOPS), ("params", params, 1.0), ("tokens", tokens, 1.0)):
         if value is not None and not least <= value < np.inf:

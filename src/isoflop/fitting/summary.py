@@ -12,7 +12,8 @@ from isoflop.fitting.result import Estimate, Fit
 from isoflop.fitting.status import GOOD
 from isoflop.laws.writing import text_with_numbers
 
-WIDTH = 100
+WIDTH = 80
+"""Columns of the narrowest usual terminal."""
 _LABEL = 12
 _SCHEMES = {
     "cases": "runs drawn with replacement",

@@ -114,6 +114,8 @@ def allocate(
     """
     basis = basis_of(source, fixed=fixed)
     _check(flops=flops, loss=loss, params=params, unique_tokens=unique_tokens, tokens_per_param=tokens_per_param)
+    if not 0 <= serve_tokens < math.inf:
+        raise UserError(f"serve_tokens is {serve_tokens:g}: it must be 0 or a positive number.")
     chosen = _Chosen(basis, flops, loss, params, unique_tokens, serve_tokens, tokens_per_param)
     return chosen.allocation(level)
 

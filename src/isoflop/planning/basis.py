@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +31,8 @@ LESS_IS_BETTER = ("loss", "L", "error")
 """What a law's target must be to be planned on."""
 MOVING = ("supervised_loss",)
 """Columns that are functions of size and data themselves (the distillation law's)."""
+FILES = (".json", ".csv", ".tsv", ".txt", ".toml", ".parquet", ".jsonl", ".gz")
+"""How files end that may be meant as the file of a fit; no formula ends like that."""
 BEYOND = 1e60
 """So many parameters and tokens that only a law's floor is left."""
 
@@ -110,7 +113,7 @@ def basis_of(source: Fit | Basis | str | Path, *, fixed: Mapping[str, Any] | Non
         basis = source
     elif isinstance(source, Fit):
         basis = _of_fit(source, "fit", fixed or {})
-    elif isinstance(source, Path) or source.endswith(".json"):
+    elif names_a_file(source):
         basis = _of_fit(read_fit(Path(source)), str(source), fixed or {})
     else:
         law, values = resolve(source)
@@ -128,6 +131,10 @@ def basis_of(source: Fit | Basis | str | Path, *, fixed: Mapping[str, Any] | Non
             f"on: fit a formula that has it written out in {basis.size} and {basis.data}, such as (E + A/N**alpha + "
             "B/D**beta) with the numbers of your supervised fit."
         )
+    strange = [name for name in basis.fixed if name not in basis.law.variables]
+    if strange:
+        reads = ", ".join(basis.law.variables)
+        raise UserError(f"{basis.name} reads {reads} and no {strange[0]}: leave out the value for {strange[0]}.")
     known = {basis.size, basis.data, basis.unique, *COMPUTE_NAMES, *basis.fixed}
     missing = [name for name in basis.law.variables if name not in known]
     if missing:
@@ -145,15 +152,27 @@ def _refuse_what_is_no_loss(name: str, target: str) -> None:
         raise UserError(f"{name} predicts {target}, and a plan makes a loss small: plan on a law of the loss.")
 
 
+def names_a_file(source: str | Path) -> bool:
+    """Whether `source` is a path, and not a law or a formula: something stands there, or it ends as a file does."""
+    return isinstance(source, Path) or os.path.exists(source) or Path(source).suffix.lower() in FILES
+
+
 def read_fit(path: Path) -> Fit:
     """The fit in a JSON file. Raises `UserError` where it is none."""
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        return Fit.from_json(text)
+    except IsADirectoryError:
+        raise UserError(f"{path} is a folder: name the file of a fit, such as {path / 'fit.json'}.") from None
+    except OSError as error:
         raise UserError(
-            f"{path} can't be read as a fit ({error}): name a file that `isoflop fit --out` wrote."
+            f"{path} can't be read as a fit ({error.strerror}): name a file that `isoflop fit --out` wrote."
         ) from None
-    return Fit.from_json(text)
+    except (UnicodeDecodeError, UserError) as error:
+        why = "it is no UTF-8 text" if isinstance(error, UnicodeDecodeError) else error
+        raise UserError(
+            f"{path} can't be read as a fit ({why}): name a file that `isoflop fit RUNS --out` wrote."
+        ) from None
 
 
 def _one_of(law: Law, names: tuple[str, ...], what: str) -> str:

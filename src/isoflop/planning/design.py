@@ -31,6 +31,8 @@ MOST_RUNS = 24
 """Runs in a ladder, unless more are asked for: each has a price of its own in human care."""
 IDLE = 0.005
 """A run that narrows the interval by less than half this share of itself is not bought."""
+LEAST_ALLOWANCE = 1e9
+"""FLOPs: with less, runs have some hundred parameters, and are no language models."""
 ROUNDS = 4
 """Of taking runs out again and filling the allowance anew."""
 
@@ -86,6 +88,11 @@ def design_ladder(
     next". With `cooldown`, runs of one size share a trunk and each pays its own last `cooldown` of its tokens.
     `noise` is the standard deviation of log loss. Raises `UserError` where the allowance buys no run.
     """
+    if not LEAST_ALLOWANCE <= allowance < math.inf:
+        raise UserError(
+            f"An allowance of {allowance:g} FLOPs buys no ladder: the least that is worth designing for is "
+            f"{LEAST_ALLOWANCE:.0e}."
+        )
     basis = basis_of(source)
     belief = belief_of(basis)
     params, tokens = _target(basis, target_params, target_tokens, target_flops)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Iterator
 
 from isoflop.fitting.result import Estimate
@@ -13,25 +14,32 @@ from isoflop.planning.hyperparameters import Suggestion
 from isoflop.planning.planner import Plan
 from isoflop.shapes import count_params, train_flops_per_token
 
+WIDTH = 80
+"""Columns of the narrowest usual terminal."""
 SHOWN_LAYOUTS = 5
 CURVE_POINTS = 6
 
 
 def plan_text(plan: Plan) -> str:
     """The plan in a page: what is against believing it first, then what to train, on what, for how much."""
-    return "\n".join(
-        [
-            *_status(plan),
-            *_allocation(plan),
-            *_downstream(plan),
-            "",
-            *_shape(plan),
-            "",
-            *_hyperparameters(plan.hyperparameters),
-            "",
-            *_machine(plan),
-        ]
-    )
+    lines = [
+        *_status(plan),
+        *_allocation(plan),
+        *_downstream(plan),
+        "",
+        *_shape(plan),
+        "",
+        *_hyperparameters(plan.hyperparameters),
+        "",
+        *_machine(plan),
+    ]
+    return "\n".join(_wrapped(line) for line in lines)
+
+
+def _wrapped(line: str) -> str:
+    """On as many lines of `WIDTH` columns as it takes, the further ones set in."""
+    margin = " " * (len(line) - len(line.lstrip()) + 2)
+    return textwrap.fill(line, WIDTH, subsequent_indent=margin, break_long_words=False, break_on_hyphens=False)
 
 
 def ladder_text(design: LadderDesign) -> str:
@@ -45,9 +53,9 @@ def ladder_text(design: LadderDesign) -> str:
         for run in design.runs
     ]
     spent = [point for point in design.curve if point[0] > 0]
-    shown = [spent[round(i * (len(spent) - 1) / (CURVE_POINTS - 1))] for i in range(CURVE_POINTS)]
+    shown = dict.fromkeys(spent[round(i * (len(spent) - 1) / (CURVE_POINTS - 1))] for i in range(CURVE_POINTS))
     lines.append("  within, against FLOPs spent: " + ", ".join(f"{width:.2%} {flops:.2g}" for flops, width in shown))
-    return "\n".join(lines)
+    return "\n".join(_wrapped(line) for line in lines)
 
 
 def _status(plan: Plan) -> Iterator[str]:
@@ -97,9 +105,12 @@ def _shape(plan: Plan) -> Iterator[str]:
 def _hyperparameters(suggested: tuple[Suggestion, ...]) -> Iterator[str]:
     yield "Hyper-parameters, by each source:"
     for one in suggested:
-        value = one.value if isinstance(one.value, str) else f"{one.value:.3g}"
-        doubt = f"; outside of the range it was fitted on: {one.outside}" if one.outside else ""
-        yield f"  {one.name:14} {value:10} {one.rule} ({one.source}){doubt}"
+        number = one.value if isinstance(one.value, str) else f"{one.value:.3g}"
+        unit = "" if one.unit in ("", "1") or isinstance(one.value, str) else f" {one.unit}"
+        yield f"  {one.name:14} {number}{unit}"
+        yield f"    {one.rule} ({one.source})"
+        if one.outside:
+            yield f"    outside of the range it was fitted on: {one.outside}"
 
 
 def _machine(plan: Plan) -> Iterator[str]:

@@ -111,6 +111,7 @@ def plan(
     no run, and where no layout fits.
     """
     basis = basis_of(source, fixed=fixed)
+    _check_positive(context=context, vocab=vocab, batch_tokens=batch_tokens, usd_per_hour=usd_per_hour)
     budget = {name: value for name, value in budget.items() if value is not None}
     carried = None if from_run is None else transferred(Path(from_run))
     task_law = None if task is None else task_of(task)
@@ -119,6 +120,8 @@ def plan(
     if usd_per_hour is not None:
         device = replace(device, price=replace(device.price, usd_per_hour=usd_per_hour, read="given", source="you"))
     if days is None and usd is None:
+        if gpus and not budget.keys() - {"serve_tokens"}:
+            raise UserError(f"How long, or for how much, is {gpus} to be used? Add days, usd, or another budget.")
         return wanted.plan(allocate(basis, level=level, **budget), device, count)
     _check_machine_budget(days, usd, count, budget)
     return wanted.within(device, count, days=days, usd=usd, budget=budget)
@@ -276,6 +279,10 @@ def _check_machine_budget(days: float | None, usd: float | None, count: int | No
         raise UserError(f"Days and dollars already are a budget: leave out {' and '.join(clash)}.")
     if days is not None and count is None:
         raise UserError("Days need devices: add gpus, as in 64xh100.")
-    for name, value in (("days", days), ("usd", usd)):
-        if value is not None and value <= 0:
+    _check_positive(days=days, usd=usd)
+
+
+def _check_positive(**given: float | None) -> None:
+    for name, value in given.items():
+        if value is not None and not 0 < value < math.inf:
             raise UserError(f"{name} is {value:g}: it must be a positive number.")

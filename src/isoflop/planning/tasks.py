@@ -17,7 +17,7 @@ from isoflop.laws.catalogue import find
 from isoflop.laws.law import Law
 from isoflop.laws.lookup import resolve
 from isoflop.planning.allocation import Allocation
-from isoflop.planning.basis import Array, Basis, read_fit
+from isoflop.planning.basis import Array, Basis, names_a_file, read_fit
 
 COLUMN = "loss"
 TARGETS = ("error", "accuracy")
@@ -62,7 +62,7 @@ def task_of(source: Fit | str | Path) -> Task:
     """
     if isinstance(source, Fit):
         task = Task(source.law, source.values, source.target, "fit", source)
-    elif isinstance(source, Path) or source.endswith(".json"):
+    elif names_a_file(source):
         fit = read_fit(Path(source))
         task = Task(fit.law, fit.values, fit.target, str(source), fit)
     else:

@@ -34,6 +34,8 @@ def clean(raw: RawTable, mapping: str | Mapping[str, str] | None, where: Where) 
 
     Raises `UserError` where there is no loss, a quantity is no number, or no row is left.
     """
+    if not len(raw) and raw.dropped:
+        raise UserError(f"{raw.source} has no rows that can be used. {raw.doubts[0]}")
     if not len(raw):
         raise UserError(f"{raw.source} has no rows: a table needs a header line and a line for each run.")
     raw = _without_empty(raw, parse_pairs(mapping, "mapping"))
@@ -139,7 +141,7 @@ def _as_text(array: Any) -> Column:
 def _require_loss(columns: Mapping[str, Column], source: str) -> None:
     if "loss" not in columns:
         raise UserError(
-            f"{source} has no column for the loss (it has {list_some(list(columns))}): name it with L=COLUMN."
+            f"{source} has no column for the loss (it has {list_some(list(columns))}): name it with --map L=COLUMN."
         )
 
 

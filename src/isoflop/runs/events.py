@@ -46,7 +46,7 @@ def read_events(path: Path, mapping: str | Mapping[str, str] | None) -> RawTable
     if loss is None:
         raise UserError(
             f"{path} has no scalar for the loss (its {len(files)} event files have {list_some(tags) or 'none'}): "
-            "name it with L=TAG."
+            "name it with --map L=TAG."
         )
     records = [record for name, scalars in sorted(runs.items()) for record in _rows(name, scalars, loss[0])]
     without = [name for name, scalars in runs.items() if loss[0] not in scalars]

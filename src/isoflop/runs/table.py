@@ -55,7 +55,7 @@ class Runs:
         word = SYMBOLS.get(name, name)
         if word not in self.columns:
             have = ", ".join(self.columns)
-            raise UserError(f"{self.source} has no column {word!r} (it has {have}): name it with {name}=COLUMN.")
+            raise UserError(f"{self.source} has no column {word!r} (it has {have}): name it with --map {name}=COLUMN.")
         column: Column = self.columns[word]
         return column
 

@@ -15,7 +15,7 @@ from isoflop.data import CorpusConfig, TokenizerConfig, prepare_tokens
 from isoflop.data.tokens import cache_folder
 from isoflop.errors import UserError
 from isoflop.executors import LocalExecutor
-from isoflop.files import write_json
+from isoflop.files import check_folder, write_json
 from isoflop.models import parametrization
 from isoflop.planning.ladder import FFN_STEP, SWIGLU_RATIO
 from isoflop.runs import Run
@@ -138,8 +138,9 @@ def run_transfer(
 ) -> Transfer:
     """Train the sweep in `out` (or go on with it) and write `transfer.json` there; `listen` gets a line for each run.
 
-    Raises `UserError` where the text is too short, or every rate of a size diverged.
+    Raises `UserError` where `out` can't be written, the text is too short, or every rate of a size diverged.
     """
+    check_folder(out)
     data, _ = prepare_tokens(config.corpus, config.tokenizer, cache=cache_folder())
     maker = _Maker(config, out.resolve(), str(data.folder), data.vocab)
     with LocalExecutor(slots=processes) as executor:

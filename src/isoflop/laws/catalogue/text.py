@@ -1,4 +1,4 @@
-"""The catalogue as text for a terminal of 100 columns, and as plain data for JSON."""
+"""The catalogue as text for a terminal of 80 columns, and as plain data for JSON."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from isoflop.laws.catalogue.entry import Constant, Entry, PublishedSet, Symbol
 
-WIDTH = 100
+WIDTH = 80
 
 
 def table(entries: Iterable[Entry]) -> str:

@@ -63,7 +63,7 @@ def check_tied(runs: Runs) -> Finding:
             "tied", "fail", None, unit, f"{constant} is the same in all runs.",
             f"Vary {constant}, or fit a law without it.", SOURCES["kricheli"],
         )  # fmt: skip
-    r = float(np.corrcoef(n, d)[0, 1])
+    r = round(float(np.corrcoef(n, d)[0, 1]), 6) + 0.0  # what is left of a sum that ought to be 0 is no finding
     outcome: Outcome = "pass" if abs(r) < TIED else "warn" if abs(r) < FIRMLY_TIED else "fail"
     return Finding(
         "tied", outcome, r, unit, f"log N and log D are correlated with {r:+.3f}.",

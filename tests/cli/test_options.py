@@ -1,0 +1,68 @@
+"""No verb ignores an option in silence or works for minutes towards a place that can't be written."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from isoflop.cli import main
+from isoflop.runs.published_tables import TABLES
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Command:
+    """`isoflop ARGUMENTS` in an own folder: exit code, stdout, stderr."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["isoflop", *arguments])
+        with pytest.raises(SystemExit) as end:
+            main()
+        printed = capsys.readouterr()
+        return int(end.value.code or 0), printed.out, printed.err
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("backtest runs.csv --x tokens", ["--x", "--group"]),
+        ("backtest runs.csv --test split=test", ["--test", "--group"]),
+        ("multiverse runs.csv --flops 1e20 --params 3", ["one thing"]),
+        ("multiverse runs.csv --flops 1e20 --tokens 3", ["one thing"]),
+        ("coord-check sp --out file", ["Cannot write file"]),
+        ("transfer sp --out file/folder", ["Cannot write file/folder"]),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_at_once(command: Command, arguments: str, words: list[str]) -> None:
+    Path("runs.csv").write_text("params,tokens,loss\n" + "".join(f"{10**n},{20 * 10**n},3.{n}\n" for n in range(5, 9)))
+    Path("file").write_text("kept")
+    code, _, errors = command(*arguments.split())
+    assert code == 2, errors
+    assert len(errors.splitlines()) == 1
+    for word in words:
+        assert word in errors
+
+
+@pytest.mark.parametrize(
+    "arguments", ["transfer sp --processes 0", "transfer sp --steps -1", "coord-check sp --seeds 0"]
+)
+def test_a_number_below_one_is_refused_by_its_name(command: Command, arguments: str) -> None:
+    code, _, errors = command(*arguments.split())
+    assert code == 2
+    assert arguments.split()[2] in errors
+
+
+def test_names_of_published_tables_can_be_copied_from_eighty_columns(command: Command) -> None:
+    code, text, _ = command("runs", "published")
+    assert code == 0
+    for name in TABLES:
+        assert f"published:{name} " in text
+    assert max(map(len, text.splitlines())) <= 80
