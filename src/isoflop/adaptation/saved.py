@@ -16,6 +16,7 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
+from isoflop.adaptation.classifier import POOLINGS, Pooling
 from isoflop.adaptation.task import Predictor
 from isoflop.errors import UserError
 from isoflop.files import write_json
@@ -87,6 +88,23 @@ def read_record(folder: Path) -> tuple[Path, dict[str, Any]]:
     if record.get("schema") != SCHEMA or not isinstance(record.get("task"), str):
         raise damaged(found)
     return found.parent, record
+
+
+def labels_in(folder: Path, record: Mapping[str, Any]) -> tuple[tuple[str, ...], int]:
+    """The labels of the task that `record`, the one in `folder`, is of, and its longest text in tokens. Raises
+    `UserError` where it does not have them."""
+    labels, longest = record.get("labels"), record.get("longest")
+    if not isinstance(labels, list) or not isinstance(longest, int):
+        raise damaged(folder / TASK)
+    return tuple(map(str, labels)), longest
+
+
+def pooling_in(folder: Path, record: Mapping[str, Any]) -> Pooling:
+    """How the states of a text were pooled. Raises `UserError` where `record` does not say it."""
+    found = next((one for one in POOLINGS if one == record.get("pooling")), None)
+    if found is None:
+        raise damaged(folder / TASK)
+    return found
 
 
 def damaged(path: Path) -> UserError:
