@@ -4,6 +4,8 @@
 
 Efficiency is the time of a step of one process over that of two with twice the batch; 1 is ideal. It is given on the
 wall clock, which needs two idle cores, and on the processes' own clock, which leaves out waiting for the other one.
+"apart" is two processes at once that know nothing of each other: what the cores lose to each other's memory traffic
+alone, and so the ideal of this machine.
 
 What dividing adds to a step is work on every weight (gathered, copied, reduced), whatever the number of tokens; so it
 is compared at so many tokens a process and step as a training has on a device, 16 sequences of 256, where products
@@ -18,6 +20,7 @@ import statistics
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -95,16 +98,23 @@ def main() -> None:
     given = ("--steps", settings.steps, "--width", settings.width, "--sequences", settings.sequences)
     arguments = (*given, "--work")
     script = str(Path(__file__).resolve())
-    found: dict[str, dict[str, float]] = {}
-    for size, names in ((1, ["one"]), (2, ["ddp", "fsdp2"])):
+
+    def world(size: int, *names: str) -> dict[str, dict[str, float]]:
         printed = run_world(size, *arguments, *names, script=script, timeout=900)[0]
-        found.update(json.loads(printed.strip().splitlines()[-1]))
+        return dict(json.loads(printed.strip().splitlines()[-1]))
+
+    found = world(1, "one")
+    with ThreadPoolExecutor(2) as pool:
+        apart = [times["one"] for times in pool.map(lambda _: world(1, "one"), range(2))]
+    found["apart"] = {clock: statistics.mean(times[clock] for times in apart) for clock in ("wall", "own")}
+    found |= world(2, "ddp", "fsdp2")
     one, params = found["one"], count_params(a_shape(settings.width)).total
     print(f"{params:,} parameters, {settings.sequences * 256:,} tokens a process and step")
-    print("| layout | step, s | efficiency, wall clock | efficiency, own clock |\n| --- | --- | --- | --- |")
+    print("| layout | step, s | efficiency, wall clock | efficiency, own clock | of the ideal, wall clock |")
+    print("| --- | --- | --- | --- | --- |")
     for name, times in found.items():
         shares = " | ".join(f"{one[clock] / times[clock]:.2f}" for clock in ("wall", "own"))
-        print(f"| {name} | {times['wall']:.2f} | {shares} |")
+        print(f"| {name} | {times['wall']:.2f} | {shares} | {found['apart']['wall'] / times['wall']:.2f} |")
     print(f"A save keeps the training for {one['save']:.3f} s: {one['save'] / one['wall']:.1%} of one step.")
 
 

@@ -13,7 +13,7 @@ import gc
 import json
 import os
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -27,8 +27,6 @@ from isoflop.shapes import ModelShape  # noqa: E402
 from isoflop.shapes.program import EAGER_CPU  # noqa: E402
 from parallel.world import run_world  # noqa: E402
 
-PROGRAM = replace(EAGER_CPU, loss_entries=0)
-"""A divided training makes all logits of a micro-batch at once."""
 STEPS, BATCH = 2, 8
 SHAPES = {
     "width 512": ModelShape(4, 512, 8, 2048, 256, 1408, norm="plain"),
@@ -88,7 +86,7 @@ def main() -> None:
 def predicted(shape: ModelShape, case: Case) -> MemoryUse:
     """What the planner says of the fullest device."""
     sequences = case.planned.micro_batch * case.planned.data * (4 if case.planned.pipeline > 1 else 1)
-    return memory_per_device(Workload(shape, sequences, PROGRAM, "fp32"), case.planned)
+    return memory_per_device(Workload(shape, sequences, EAGER_CPU, "fp32"), case.planned)
 
 
 def measure(shape: ModelShape, case: Case) -> int:

@@ -28,10 +28,10 @@ from isoflop.adaptation.retrieval import (
     VectorIndex,
     WordIndex,
     measure,
+    read_documents,
     read_embedder,
     read_grades,
     read_queries,
-    read_texts,
 )
 from isoflop.adaptation.rows import read_rows
 from isoflop.evaluation.intervals import paired_test
@@ -46,7 +46,7 @@ Rows = list[tuple[str, str]]
 def main() -> None:
     """Train both ways and print a table for each."""
     asked = _arguments()
-    documents, queries = read_texts(asked.data / "docs.jsonl.gz"), read_queries(asked.data / "queries.jsonl")
+    documents, queries = read_documents(asked.data / "docs.jsonl.gz"), read_queries(asked.data / "queries.jsonl")
     grades = read_grades(asked.data / "qrels.txt", queries, documents)
     numbers = list(range(len(queries)))
     random.Random(asked.seed).shuffle(numbers)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from isoflop.models import build_model, parametrization, save_model
+from isoflop.shapes import ModelShape
 from isoflop.training import pretrain, read_plan
 
 PLAN = """
@@ -34,6 +36,7 @@ valid_tokens = 320
 corpus = [{text!r}]
 valid_percent = 20
 """
+TINY = {"layers": 2, "width": 32, "heads": 4, "kv_heads": 2, "ffn": 48, "vocab": 304, "context": 32}
 GOOD, BAD = ("bright", "lovely"), ("dull", "awful")
 FILLER = ("the", "a", "film", "story", "actor", "of", "and", "with", "is", "was", "it", "this", "very")
 
@@ -64,6 +67,26 @@ def _token_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterable[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(scope="session")
+def untrained(tmp_path_factory: pytest.TempPathFactory, encoder: Path) -> Callable[..., Path]:
+    """Writes a model folder: `untrained("encoder", tied=True)`; further keywords are the shape's."""
+    made: dict[str, Path] = {}
+
+    def write(stack: str, **shape: object) -> Path:
+        key = f"{stack}-{sorted(shape.items())}"
+        if key not in made:
+            made[key] = tmp_path_factory.mktemp("untrained")
+            settings = {**TINY, "positions": "learned" if stack == "encoder" else "rotary", **shape}
+            full = ModelShape(stack=stack, **settings)
+            table = parametrization("sp")
+            model, _ = build_model(full, table, base=full, seed=1)
+            how = {"parametrization": "sp", "base": None, "tokenizer": encoder / "tokenizer.json"}
+            save_model(made[key], model, objective="masked" if stack == "encoder" else "causal", **how)
+        return made[key]
+
+    return write
 
 
 def write_rows(path: Path, rows: Iterable[tuple[str, ...]], header: tuple[str, ...] = ("text", "label")) -> Path:

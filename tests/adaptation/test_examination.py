@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from isoflop.adaptation import Recipe, Result, finetune, load_classifier, read_split
-from isoflop.adaptation.calibrated import evaluate_calibration
+from isoflop.adaptation.calibrated import evaluate_calibration, keep
 from isoflop.adaptation.examination import evaluate_task, is_adapted, write_predictions
 from isoflop.errors import UserError
 from isoflop.evaluation.intervals import Resampling, paired_test
@@ -95,3 +97,28 @@ def test_a_temperature_is_fitted_on_one_table_and_measured_on_another(
     assert sum(one.examples for one in found.before) == sum(one.examples for one in found.after) == 100
     same = evaluate_calibration(trained["poor"], tables["dev"], dev=tables["dev"], resampling=QUICK).evaluated["nats"]
     assert same.of[1].value <= same.of[0].value
+
+
+def test_a_temperature_that_is_kept_is_used_from_then_on(
+    trained: dict[str, Path], tables: dict[str, Path], tmp_path: Path
+) -> None:
+    folder = tmp_path / "kept"
+    shutil.copytree(trained["good"], folder)
+    before = evaluate_task(folder, tables["test"], resampling=QUICK)[0]
+    found = evaluate_calibration(folder, tables["test"], dev=tables["dev"], resampling=QUICK)
+    assert keep(folder, found) == folder / "model" / "temperature.json"
+    texts = [row[0] for row in rows_of(tables["test"])]
+    plain, scaled = (load_classifier(one).probabilities(texts) for one in (trained["good"], folder))
+    expected = plain ** (1 / found.temperature)
+    np.testing.assert_allclose(scaled, expected / expected.sum(axis=1, keepdims=True), atol=1e-9)
+    assert [one.label for one in load_classifier(folder).predict(texts)] == [
+        one.label for one in load_classifier(trained["good"]).predict(texts)
+    ]
+    after = evaluate_task(folder, tables["test"], resampling=QUICK)[0]
+    assert after["nats"].of[0].value == pytest.approx(found.evaluated["nats"].of[1].value)
+    assert before["nats"].of[0].value == pytest.approx(found.evaluated["nats"].of[0].value)
+    again = evaluate_calibration(folder, tables["test"], dev=tables["dev"], resampling=QUICK)
+    assert again == found  # what is kept does not count twice
+    (folder / "model" / "temperature.json").write_text('{"temperature": "hot"}')
+    with pytest.raises(UserError, match=r"temperature.json is damaged: delete it"):
+        load_classifier(folder)

@@ -12,6 +12,8 @@ from isoflop.evaluation.text_metrics import (
     bleu_counts,
     bleu_of_means,
     chrf,
+    chrf_counts,
+    chrf_of_means,
     exact_match,
     is_chinese,
     rouge,
@@ -32,13 +34,39 @@ def test_bleu_and_chrf_are_those_of_sacrebleu() -> None:
     assert sacrebleu.corpus_bleu(CHINESE[0], [CHINESE[1]]).score < 1
 
 
-def test_bleu_of_mean_counts_is_that_of_the_whole() -> None:
+def test_bleu__and_chrf_of_mean_counts_are_those_of_the_whole() -> None:
+    """Also where no words in a row match, no text is so long, there are several references, and where one is empty."""
     pytest.importorskip("sacrebleu")
-    for found, wanted in ((FOUND, WANTED), CHINESE):
+    poor, short = ["the old man went home", "red dogs play"], ["a b", "c", "d e f"]
+    several = [("Two dogs are in snow.", "Two dogs play in the deep snow."), ("Nobody.",), ("A ladder!", "He stands.")]
+    for found, wanted in (
+        (FOUND, WANTED),
+        CHINESE,
+        (poor, ["the young man stays home", "red cats never play"]),
+        (short, short),
+        (["x y z w"], ["a b c d"]),
+        (FOUND, several),
+        (["", *FOUND[1:]], WANTED),
+        (["", ""], WANTED[:2]),
+    ):
         counts = bleu_counts(found, wanted)
-        assert counts.shape == (len(found), 10)
+        assert counts.shape == (len(found), 11)
         assert float(bleu_of_means(counts.mean(axis=0))) == pytest.approx(bleu(found, wanted))
-    assert bleu_of_means(np.zeros((2, 10))).tolist() == [0, 0]
+        counts = chrf_counts(found, wanted)
+        assert counts.shape == (len(found), 18)
+        assert float(chrf_of_means(counts.mean(axis=0))) == pytest.approx(chrf(found, wanted))
+    assert 0 < bleu(poor, ["the young man stays home", "red cats never play"]) < 20
+
+
+def test_a_resampled_bleu_is_that_of_the_resampled_texts() -> None:
+    pytest.importorskip("sacrebleu")
+    rows = [0, 0, 2, 1, 0]
+    for counts_of, of_means, metric in ((bleu_counts, bleu_of_means, bleu), (chrf_counts, chrf_of_means, chrf)):
+        drawn = counts_of(FOUND, WANTED)[rows].mean(axis=0)
+        expected = metric([FOUND[at] for at in rows], [WANTED[at] for at in rows])
+        assert float(of_means(drawn)) == pytest.approx(expected)
+        several = np.stack((drawn, counts_of(FOUND, WANTED).mean(axis=0)))
+        assert of_means(several).tolist() == pytest.approx([expected, metric(FOUND, WANTED)])
 
 
 def test_rouge_is_that_of_the_usual_library() -> None:

@@ -80,7 +80,7 @@ def test_the_lease_of_a_killed_process_is_free_at_once(tmp_path: Path) -> None:
         process.wait()
     before = time.monotonic()
     with hold(tmp_path / "lock"):
-        assert time.monotonic() - before < 1
+        assert time.monotonic() - before < lease_module.DEAD_AFTER / 2
 
 
 def test_a_process_number_used_again_is_not_the_owner(tmp_path: Path) -> None:
@@ -99,7 +99,8 @@ def test_an_owner_elsewhere_is_dead_when_its_heart_stands_still(tmp_path: Path) 
 
 
 @pytest.mark.usefixtures("quick")
-def test_an_owner_elsewhere_whose_heart_beats_is_left_alone(tmp_path: Path) -> None:
+def test_an_owner_elsewhere_whose_heart_beats_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease_module, "DEAD_AFTER", 30.0)  # a busy machine may let a heart rest for seconds
     file, stop = as_if_elsewhere(tmp_path / "lock"), threading.Event()
 
     def beat() -> None:
@@ -123,7 +124,7 @@ def test_an_owner_that_was_taken_over_is_told_and_leaves_the_new_one_alone(tmp_p
         lease.check()
         newer = asdict(replace(Owner.myself(), host="far", place="far"))
         (tmp_path / "lock" / "2").write_text(json.dumps(newer))
-        time.sleep(0.3)
+        lease._heart.join(timeout=60)  # it stops beating when it sees the newer one
         with pytest.raises(MachineError, match="taken over"):
             lease.check()
     assert json.loads((tmp_path / "lock" / "2").read_text()) == newer

@@ -49,6 +49,18 @@ def shown(view: View, row: int, i: int) -> list[bool]:
     return (view.scores[row % len(view.scores), 0, i] == 0).tolist()
 
 
+@pytest.mark.parametrize("positions", ["alibi", "relative"])
+@pytest.mark.parametrize(("attention", "span"), [("full", None), ("strided", 3)])
+@pytest.mark.parametrize(("documents", "prefix"), [(None, None), (DOCUMENTS, torch.tensor([3, 0]))])
+def test_some_tokens_see_the_sequence_as_they_do_among_all(positions, attention, span, documents, prefix) -> None:
+    shape = dataclasses.replace(SMALL, positions=positions, attention=attention, attention_span=span)
+    model, place_1S = randomised(STACKS["decoder"](shape, logit_scale=1.0)), torch.arange(9)[None]
+    whole = model.view(torch.empty(2, 9, 8), documents, prefix)
+    some = model.view_between(place_1S[:, 3:6], place_1S, documents, prefix)
+    assert some.scores.equal(whole.scores[:, :, 3:6])
+    assert documents is None or some.blind.equal(whole.blind[:, :, 3:6])
+
+
 def test_the_plain_cases_have_no_mask_at_all() -> None:
     assert self_view(SMALL, DOCUMENTS, causal=True) == View(causal=True)
     wide = dataclasses.replace(SMALL, attention="window", attention_span=9)

@@ -12,7 +12,7 @@ import torch.distributed as dist
 from parallel.layouts import Outcome
 from parallel.world import run_world
 
-Results = tuple[dict[str, Outcome], dict[str, list[float]]]
+Results = tuple[dict[str, Outcome], dict[str, Outcome]]
 
 
 @pytest.fixture(scope="session")
@@ -23,7 +23,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def results(saved: Path) -> Callable[[int], Results]:
-    """`results(world)`: what every layout of so many processes came to, and the losses of those that went on."""
+    """`results(world)`: what every layout of so many processes came to, and what those that went on came to."""
     known: dict[int, Results] = {}
 
     def of(world: int) -> Results:

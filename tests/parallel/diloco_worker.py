@@ -135,7 +135,7 @@ def valid(model: nn.Module) -> float:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    with processes(timeout_seconds=90):
+    with processes(timeout_seconds=840):
         model, outer, spreads = diloco(STEPS, DiLoCo(every=EVERY), torch.optim.AdamW, lr=RATE)
         reference, sent = ddp()
         found = {

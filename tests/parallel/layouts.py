@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from isoflop.models import IGNORED, PADDING, Batch, WeightRule, build_model, parametrization
-from isoflop.parallel import Mesh, Method
+from isoflop.parallel import Mesh, Method, Parallelized
 from isoflop.shapes import ModelShape
 from isoflop.training import OptimizerConfig, build_optimizer
 
@@ -31,6 +31,9 @@ T5 = dataclasses.replace(
 )
 ALIBI = dataclasses.replace(DECODER, norm="rms", positions="alibi", attention="window", attention_span=5, biases="qkv")
 TIED = dataclasses.replace(DECODER, tied=True)
+SINUSOIDAL = dataclasses.replace(EVEN, positions="sinusoidal")
+RELATIVE = dataclasses.replace(DECODER, kv_heads=None, positions="relative")
+UNPOOLED = dataclasses.replace(BERT, pooler=False)
 
 
 PLAIN = Method()
@@ -38,13 +41,18 @@ PLAIN = Method()
 
 @dataclass(frozen=True)
 class Layout:
-    """One line of the table."""
+    """One line of the table; `packed`: a decoder's sequences hold several documents, padding and prefixes."""
 
     name: str
     mesh: Mesh
     method: Method = PLAIN
     shape: ModelShape = DECODER
     table: str = "u-mup"
+    packed: bool = False
+
+    @property
+    def batches(self) -> RandomBatches:
+        return RandomBatches(self.shape, packed=self.packed)
 
 
 MICRO = 4
@@ -61,8 +69,21 @@ LAYOUTS = (
     Layout("PP 2, interleaved", Mesh(pipeline=2), Method(micro_batches=MICRO, schedule="interleaved")),
     Layout("PP 2, zero-bubble", Mesh(pipeline=2), Method(micro_batches=MICRO, schedule="interleaved-zero-bubble")),
     Layout("PP 2, zero-bubble V", Mesh(pipeline=2), Method(micro_batches=MICRO, schedule="zbv-zero-bubble")),
+    Layout("PP 2, tied", Mesh(pipeline=2), ONE_F_ONE_B, TIED, "completep"),
+    Layout("PP 2, interleaved, tied", Mesh(pipeline=2), Method(micro_batches=MICRO, schedule="interleaved"), TIED),
+    Layout(
+        "PP 2, zero-bubble V, tied", Mesh(pipeline=2), Method(micro_batches=MICRO, schedule="zbv-zero-bubble"), TIED
+    ),
+    Layout("GPT-2's decoder, PP 2", Mesh(pipeline=2), ONE_F_ONE_B, GPT, "sp"),
+    Layout("encoder with pairs, PP 2", Mesh(pipeline=2), Method(micro_batches=2), BERT),
     Layout("CP 2, Ulysses", Mesh(context=2)),
     Layout("CP 2, gathered keys", Mesh(context=2), Method(context="gather"), table="sp"),
+    Layout("PP 2, packed", Mesh(pipeline=2), ONE_F_ONE_B, packed=True),
+    Layout("CP 2, Ulysses, packed", Mesh(context=2), packed=True),
+    Layout("CP 2, gathered keys, packed", Mesh(context=2), Method(context="gather"), SINUSOIDAL, packed=True),
+    Layout("ALiBi and windows, CP 2, Ulysses", Mesh(context=2), shape=ALIBI, packed=True),
+    Layout("GPT-2's decoder, CP 2, gathered keys", Mesh(context=2), Method(context="gather"), GPT, "sp", packed=True),
+    Layout("encoder, CP 2, gathered keys", Mesh(context=2), Method(context="gather"), UNPOOLED),
     Layout("FSDP2 2, recomputed", Mesh(shard=2), Method(recompute="full")),
     Layout("TP+SP 2, half recomputed", Mesh(tensor=2), Method(recompute="selective")),
     Layout("GPT-2's decoder, TP+SP 2", Mesh(tensor=2), shape=GPT, table="sp"),
@@ -84,7 +105,14 @@ LAYOUTS = (
     Layout("PP 2 × FSDP2 2", Mesh(pipeline=2, shard=2), ONE_F_ONE_B),
     Layout("PP 2 × DDP 2", Mesh(pipeline=2, replicate=2), Method(micro_batches=MICRO, schedule="zbv-zero-bubble")),
     Layout("PP 2 × TP 2", Mesh(pipeline=2, tensor=2), ONE_F_ONE_B),
+    Layout("PP 2 × FSDP2 2, tied", Mesh(pipeline=2, shard=2), ONE_F_ONE_B, TIED),
+    Layout("PP 2 × DDP 2, encoder with pairs", Mesh(pipeline=2, replicate=2), Method(micro_batches=2), BERT),
+    Layout("PP 2 × TP 2, tied", Mesh(pipeline=2, tensor=2), ONE_F_ONE_B, TIED),
+    Layout("PP 4, tied", Mesh(pipeline=4), ONE_F_ONE_B, TIED),
     Layout("CP 2 × FSDP2 2", Mesh(context=2, shard=2)),
+    Layout("CP 2 × FSDP2 2, packed", Mesh(context=2, shard=2), Method(micro_batches=2), packed=True),
+    Layout("relative positions, CP 2 × TP 2", Mesh(context=2, tensor=2), shape=RELATIVE, packed=True),
+    Layout("encoder, CP 2 × PP 2", Mesh(context=2, pipeline=2), Method(micro_batches=2), UNPOOLED),
     Layout("CP 2 × TP 2", Mesh(context=2, tensor=2), Method(context="gather")),
     Layout("CP 4, Ulysses", Mesh(context=4)),
     Layout("PP 2 × TP 2 × FSDP2 2", Mesh(pipeline=2, tensor=2, shard=2), ONE_F_ONE_B),
@@ -120,8 +148,8 @@ class Outcome:
 class RandomBatches:
     """Batches as a function of the step, with fewer targets in some rows than in others."""
 
-    def __init__(self, shape: ModelShape) -> None:
-        self.shape = shape
+    def __init__(self, shape: ModelShape, *, packed: bool) -> None:
+        self.shape, self.packed = shape, packed
 
     def at(self, step: int) -> Batch:
         draw = torch.Generator().manual_seed(1000 + step)
@@ -130,13 +158,14 @@ class RandomBatches:
         targets[0, 3:] = IGNORED
         targets[5, :9] = IGNORED
         batch = Batch(inputs, targets)
-        if self.shape.stack == "decoder":
-            return batch
         documents = torch.ones_like(inputs)
         documents[2, 10:] = PADDING
         documents[3, 5:] = 2
+        if self.shape.stack == "decoder":
+            prefix = torch.randint(12, (BATCH,), generator=draw)
+            return batch._replace(documents=documents, prefix=prefix) if self.packed else batch
         if self.shape.stack == "encoder":
-            order = torch.randint(2, (BATCH,), generator=draw)
+            order = torch.randint(2, (BATCH,), generator=draw) if self.shape.pooler else None
             return batch._replace(documents=documents, segments=(inputs > 30).long(), order=order)
         source = torch.randint(self.shape.vocab, (BATCH, 12), generator=draw)
         return batch._replace(documents=documents, source=source, source_documents=documents[:, :12])
@@ -160,16 +189,15 @@ def an_optimizer(model: nn.Module, rules: dict[str, WeightRule], shape: ModelSha
 
 
 def train(
-    model: nn.Module,
-    rules: dict[str, WeightRule],
+    optimizer: torch.optim.Optimizer,
     *,
-    shape: ModelShape,
+    batches: RandomBatches,
     gradients: Callable[[Batch], float],
     clip: Callable[[float], float],
+    steps: range = range(STEPS),
 ) -> Iterator[tuple[float, float]]:
-    """Loss and gradient norm of each step."""
-    optimizer, batches = an_optimizer(model, rules, shape), RandomBatches(shape)
-    for step in range(STEPS):
+    """Loss and gradient norm of each of `steps`."""
+    for step in steps:
         optimizer.zero_grad()
         loss = gradients(batches.at(step))
         norm = clip(CLIP)
@@ -193,12 +221,20 @@ def alone(layout: Layout) -> Outcome:
     def clip(most: float) -> float:
         return torch.nn.utils.clip_grad_norm_(model.parameters(), most).item()
 
-    done = list(train(model, rules, shape=layout.shape, gradients=gradients, clip=clip))
-    batch = RandomBatches(layout.shape).at(STEPS)
+    optimizer = an_optimizer(model, rules, layout.shape)
+    done = list(train(optimizer, batches=layout.batches, gradients=gradients, clip=clip))
+    batch = layout.batches.at(STEPS)
     nats_BT = F.cross_entropy(model(batch).transpose(1, 2), batch.targets, reduction="none").detach()
     after = [loss(batch).item(), *per_token(nats_BT.sum(dim=1), batch)]
     weights = {name: p.detach() for name, p in model.named_parameters()}
     return Outcome([*(a for a, _ in done), *after], [b for _, b in done], weights)
+
+
+def outcome(model: Parallelized, done: Sequence[tuple[float, float]], batches: RandomBatches) -> Outcome:
+    """The same of a divided model that has `done` its steps; only the first process gets the weights."""
+    batch = batches.at(STEPS)
+    after = [model.loss(batch), *per_token(model.sequence_losses(batch), batch)]
+    return Outcome([*(a for a, _ in done), *after], [b for _, b in done], model.whole_weights() or {})
 
 
 def per_token(nats_B: Tensor, batch: Batch) -> list[float]:

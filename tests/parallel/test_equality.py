@@ -29,7 +29,7 @@ def test_a_layout_of_eight_processes_equals_one(layout: Layout, results: Worlds)
 
 @pytest.mark.slow
 def test_compiled_layouts_equal_one_process(tmp_path: Path) -> None:
-    run_world(2, tmp_path, "compiled", timeout=900)
+    run_world(2, tmp_path, "compiled")
     outcomes = torch.load(tmp_path / "2.pt", weights_only=False)
     for layout in COMPILED:
         equals_one_process(layout, lambda _world: outcomes)

@@ -9,11 +9,12 @@ import pytest
 from isoflop.errors import UserError
 from isoflop.parallel import Mesh, Method, check_mesh
 from isoflop.parallel.mesh import PipelineSchedule, check_world
-from isoflop.parallel.stages import blocks_of, stages_of
+from isoflop.parallel.stages import blocks_of, stages_of, twin_rank
 from isoflop.shapes import ModelShape
 from parallel.layouts import DECODER, T5, TIED
 
 FITTING = (Mesh(tensor=4, shard=2), Mesh(context=4), Mesh(2, 2), Mesh(pipeline=4, shard=2))
+ZERO_BUBBLE_V = Method(micro_batches=4, schedule="zbv-zero-bubble")
 WRONG = (
     (Mesh(tensor=3), Method(), DECODER, "8 heads do not divide by machine.tensor 3"),
     (Mesh(tensor=8), Method(), DECODER, "4 key-value heads do not divide by machine.tensor 8"),
@@ -25,13 +26,13 @@ WRONG = (
         DECODER,
         "the 2 key-value heads of a rank do not divide by machine.context",
     ),
-    (Mesh(context=2), Method(), T5, "machine.context above 1 takes positions rotary"),
+    (Mesh(context=2), Method(), T5, "machine.context above 1 takes one stack"),
     (Mesh(shard=3), Method(), DECODER, "8 sequences do not divide by replicate × shard = 3"),
     (Mesh(shard=2), Method(micro_batches=3), DECODER, "the 4 sequences of a rank do not divide into 3 micro-batches"),
     (Mesh(pipeline=8), Method(micro_batches=8), DECODER, "4 layers are too few for 8 pipeline stages"),
     (Mesh(pipeline=2), Method(), DECODER, "machine.pipeline 2 needs at least as many micro-batches, not 1"),
-    (Mesh(pipeline=2), Method(micro_batches=2), TIED, "a tied embedding can't lie on the first and the last"),
-    (Mesh(pipeline=2), Method(micro_batches=2), T5, "pipelining is for decoders"),
+    (Mesh(pipeline=2, shard=2), ZERO_BUBBLE_V, TIED, "has both ends of a tied model on one rank"),
+    (Mesh(pipeline=2), Method(micro_batches=2), T5, "pipelining is for one stack"),
 )
 
 
@@ -70,3 +71,10 @@ def test_ranks_hold_every_stage_once_and_stages_every_block_once(schedule: Pipel
     assert sorted(stages) == list(range(3 * method.chunks))
     blocks = [block for stage in sorted(stages) for block in blocks_of(stage, stages=len(stages), layers=11)]
     assert blocks == list(range(11))
+
+
+def test_the_ends_of_a_tied_model_are_twins_where_they_lie_on_two_ranks() -> None:
+    mesh, interleaved = Mesh(pipeline=3), Method(schedule="interleaved")
+    assert [twin_rank(stage, TIED, mesh=mesh, method=interleaved) for stage in range(6)] == [2, *[None] * 4, 0]
+    assert [twin_rank(stage, DECODER, mesh=mesh, method=interleaved) for stage in range(6)] == [None] * 6
+    assert [twin_rank(stage, TIED, mesh=mesh, method=ZERO_BUBBLE_V) for stage in range(6)] == [None] * 6

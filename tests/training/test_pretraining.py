@@ -128,7 +128,7 @@ def test_a_stopped_training_goes_on_to_the_same_curve_and_weights_bit_for_bit(
     )
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     expected = trained(plan, whole)
-    monkeypatch.setattr("isoflop.training.pretraining.PROGRESS_SECONDS", -1.0)
+    monkeypatch.setattr("isoflop.training.course.PROGRESS_SECONDS", -1.0)
     running = pretrain(plan, cut)
     list(itertools.islice((event for event in running if isinstance(event, Progress)), stopped_after + 1))
     running.close()

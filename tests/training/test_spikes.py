@@ -24,7 +24,7 @@ from training.poison import poisoned
 STEPS = 120
 EVERY = STEPS // 20
 SHAPE = ModelShape(layers=1, width=16, heads=2, context=16, ffn=32, vocab=300, norm="plain")
-KEPT = "isoflop.training.pretraining.BatchesKept"
+KEPT = "isoflop.training.course.BatchesKept"
 SPIKE, NAN = {50}, {70}
 """Numbers of bad batches; neither where a state is kept."""
 
@@ -126,7 +126,7 @@ def test_a_run_that_is_interrupted_among_bad_steps_comes_to_the_same(
 ) -> None:
     monkeypatch.setattr(KEPT, poisoned(SPIKE, NAN))
     expected, _ = trained(plan_for(policy, text), tmp_path / "whole")
-    monkeypatch.setattr("isoflop.training.pretraining.PROGRESS_SECONDS", -1.0)
+    monkeypatch.setattr("isoflop.training.course.PROGRESS_SECONDS", -1.0)
     running = pretrain(plan_for(policy, text, checkpoint_minutes=1e-9 if killed else 5.0), tmp_path / "cut")
     list(itertools.islice((event for event in running if isinstance(event, Progress)), made))
     if killed:

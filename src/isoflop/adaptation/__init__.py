@@ -1,6 +1,7 @@
 """Making a pretrained model do a user's own task: fine-tuning on their examples, measured beside a floor."""
 
 from isoflop.adaptation.classifier import Classifier
+from isoflop.adaptation.examination import evaluate_task
 from isoflop.adaptation.finetuning import Diverged, EpochEnded, Machine, Ready, Stepped, finetune
 from isoflop.adaptation.floor import fit_floor
 from isoflop.adaptation.joint import Joint
@@ -39,6 +40,7 @@ __all__ = [
     "Stepped",
     "Summary",
     "TextClassifier",
+    "evaluate_task",
     "finetune",
     "finetune_repeatedly",
     "fit_floor",

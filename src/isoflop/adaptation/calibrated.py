@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoflop.adaptation.examination import described
-from isoflop.adaptation.saved import read_record
+from isoflop.adaptation.saved import read_record, write_temperature
 from isoflop.adaptation.table import read_labelled
 from isoflop.adaptation.tasks import task_named
 from isoflop.adaptation.tasks.classify import TextClassifier, check_labels, load_classifier
@@ -43,14 +43,15 @@ def evaluate_calibration(
     settings: Mapping[str, Any] | None = None,
     resampling: Resampling | None = None,
 ) -> Calibrated:
-    """Fit a temperature on `dev`, and measure the classifier in the folder `model` on `table` without it and with it.
+    """Fit a temperature on `dev`, and measure the classifier in the folder `model` on `table` without it and with it;
+    one that is kept with it already is left out of both. `keep` makes the new one the classifier's.
 
     Raises `UserError` for a model of another task, and for a table that does not fit it.
     """
     folder, record = read_record(model)
     if record["task"] != "classify":
         raise UserError(f"--calibrate is for classifiers, and {model} does the task {record['task']}.")
-    predictor, columns = load_classifier(model), dict(settings or {})
+    predictor, columns = replace(load_classifier(model), temperature=1.0), dict(settings or {})
     temperature = fit_temperature(*_told(predictor, dev, columns))
     found, answers = _told(predictor, table, columns)
     both = found, with_temperature(found, temperature)
@@ -65,6 +66,12 @@ def evaluate_calibration(
         resampling=resampling,
     )
     return Calibrated(evaluated, temperature, reliability(both[0], answers), reliability(both[1], answers))
+
+
+def keep(model: Path, found: Calibrated) -> Path:
+    """Let the classifier in the folder `model` use its temperature from now on; returns the file that says so."""
+    folder, _ = read_record(model)
+    return write_temperature(folder, found.temperature, fitted_on=Path(found.evaluated.data["dev"]))
 
 
 def _told(

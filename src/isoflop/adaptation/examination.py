@@ -16,7 +16,6 @@ from isoflop.errors import UserError
 from isoflop.evaluation.evaluated import Evaluated, figures_of, measures_of
 from isoflop.evaluation.intervals import Resampling
 from isoflop.files import write_text
-from isoflop.models.storage import WEIGHTS
 
 
 def is_adapted(folder: Path) -> bool:
@@ -73,6 +72,8 @@ def write_predictions(measured: Measured, path: Path) -> None:
 
 def described(folder: Path, task: str) -> dict[str, Any]:
     """Which fine-tuned model it is, as a record holds it."""
-    with (folder / WEIGHTS).open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()[:16]
-    return {"path": str(folder.resolve()), "task": task, "weights_hash": digest}
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*.safetensors")):  # the head, and an adapter with the body that it belongs to
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return {"path": str(folder.resolve()), "task": task, "weights_hash": digest.hexdigest()[:16]}

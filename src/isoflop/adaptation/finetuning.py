@@ -31,6 +31,8 @@ from isoflop.adaptation.split import Split, check_measurable
 from isoflop.adaptation.stopping import BestEpoch
 from isoflop.adaptation.task import EpochBatches, Measured, Trial
 from isoflop.errors import UserError
+from isoflop.evaluation.evaluated import intervals_of
+from isoflop.evaluation.intervals import Resampling
 from isoflop.evaluation.scores import TaskScores
 from isoflop.executors import alone
 from isoflop.files import write_json, write_text
@@ -47,6 +49,8 @@ JOB, CHECKPOINT = "job.json", ".finetune.ckpt"
 NOT_OF_THE_RESULT = ("threads",)
 CURVE_POINTS = 400
 CHECKPOINT_SECONDS = 120.0
+RESAMPLING = Resampling(draws=1_000)
+"""Of the intervals beside the figures; `isoflop evaluate` takes its time for more draws, and tests."""
 
 
 @dataclass(frozen=True)
@@ -210,6 +214,8 @@ class _Finetuning:
         started, before = time.perf_counter(), trainee.seconds
         saved_at = started
         self._unfreeze()
+        if self._is_over():
+            return
         training = train_steps(
             self.objective,
             self.batches,
@@ -217,7 +223,7 @@ class _Finetuning:
             steps=range(trainee.step, self.steps),
             lr_factor=schedule.factor,
             clip=recipe.clip,
-            accumulate=recipe.accumulate,
+            accumulate=1 if self.model.divides_itself else recipe.accumulate,
         )
         for step in training:
             trainee.seconds = before + time.perf_counter() - started
@@ -228,8 +234,6 @@ class _Finetuning:
             if trainee.step % self.per_epoch == 0:
                 if "dev" in self.split.parts:
                     yield self._epoch()
-                if recipe.patience is not None and self.best.is_over(recipe.patience):
-                    return
                 self._unfreeze()
             if stop.asked or time.perf_counter() - saved_at > CHECKPOINT_SECONDS:
                 saved_at = time.perf_counter()
@@ -237,6 +241,12 @@ class _Finetuning:
                 state = trainee.state() | {"validation": validation, "best": self.best.state()}
                 save_checkpoint(self.out / CHECKPOINT, state)
                 stop.obey()
+            if self._is_over():
+                return
+
+    def _is_over(self) -> bool:
+        """Whether dev has not been better for so many epochs that training ends early."""
+        return self.recipe.patience is not None and self.best.is_over(self.recipe.patience)
 
     def _unfreeze(self) -> None:
         """Let the blocks be trained whose epoch has come."""
@@ -268,7 +278,8 @@ class _Finetuning:
         scores = {name: self._predicted(name) for name in self.split.held_out}
         floor = self.trial.floor()
         warnings = (*self._notes(), *self.best.notes(self.recipe.epochs), *(() if floor else (MISSING,)))
-        result = Result(scores, floor, self.split.hash, self.trainee.seconds, warnings)
+        intervals = {name: intervals_of(one, RESAMPLING) for name, one in scores.items()}
+        result = Result(scores, floor, self.split.hash, self.trainee.seconds, warnings, intervals)
         self.model.cpu()
         told = dataclasses.replace(self.facts, about=self.trial.about)  # a threshold is known only now
         write_text(self.out / "model" / CARD, model_card(told, result))

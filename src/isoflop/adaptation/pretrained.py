@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from isoflop.adaptation.hub import model_folder
-from isoflop.adaptation.methods.adapter import BODY, is_adapted
 from isoflop.errors import UserError
 from isoflop.models import Model, ModelInfo, from_hugging_face, load_model
+from isoflop.models.adapter import is_adapted
 from isoflop.models.opening import fitting_tokenizer
+from isoflop.models.storage import BODY
 
+MEASURED = 1_000_000
 ENCODED_AT_ONCE = 1000
 """Texts that the tokenizer gets together: what it says of them is a hundred times as large as their numbers."""
 
@@ -84,6 +86,18 @@ def tokenize(tokenizer: Tokenizer, texts: Sequence[str] | Sequence[tuple[str, st
     tokenizer.no_truncation()
     has_pairs = bool(texts) and not isinstance(texts[0], str)
     return Tokenized(sequences, cut, segments if has_pairs else None)
+
+
+def tokens_per_byte(tokenizer: Tokenizer, texts: Iterable[str]) -> float:
+    """Tokens, without special ones, to a byte of UTF-8; of long data measured on the first million characters."""
+    some, letters = list[str](), 0
+    for text in texts:
+        some.append(text[: MEASURED - letters])
+        letters += len(some[-1])
+        if letters == MEASURED:
+            break
+    tokens = sum(len(one.ids) for one in tokenizer.encode_batch(some, add_special_tokens=False))
+    return tokens / sum(len(text.encode()) for text in some)
 
 
 def no_token(text: str) -> UserError:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from isoflop.adaptation.pretrained import Pretrained
+from isoflop.adaptation.pretrained import Pretrained, tokens_per_byte
 from isoflop.adaptation.recipe import Recipe
 from isoflop.adaptation.result import Result
 from isoflop.adaptation.split import Split, strings_in
@@ -21,7 +21,7 @@ from isoflop.training.trainee import Trainee
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known before the first step: the job as plain values, tokens of a step, bytes of the training texts."""
+    """What is known before the first step: the job as plain values, examples, tokens of a step."""
 
     job: dict[str, Any]
     pretrained: Pretrained
@@ -39,9 +39,10 @@ def run_record(facts: Facts, name: str, *, trainee: Trainee, measured: TaskScore
     """
     shape, job = facts.pretrained.info.shape, facts.job
     counts, tokens = count_params(shape), trainee.step * facts.step_tokens
+    train = facts.split.train
+    answers = () if facts.split.labels else train.labels
     epoch_tokens = facts.steps * facts.step_tokens // job["recipe"]["epochs"]
     passes = 1 if job["recipe"]["joint"] is None else 2
-    text_bytes = sum(len(text.encode()) for text in strings_in(facts.split.train.texts))
     tail = [point.loss for point in trainee.curve[-10:]]
     return Run(
         run=name,
@@ -58,7 +59,7 @@ def run_record(facts: Facts, name: str, *, trainee: Trainee, measured: TaskScore
         loss=None if measured is None else measured.nats,
         loss_se=None if measured is None else measured.nats_standard_error,
         train_loss=sum(tail) / len(tail) if tail else None,
-        tokens_per_byte=epoch_tokens / text_bytes,
+        tokens_per_byte=tokens_per_byte(facts.pretrained.tokenizer, strings_in((train.texts, answers))),
         shape=shape.to_dict(),
         parametrization=facts.pretrained.info.parametrization,
         schedule={"kind": "linear", "steps": facts.steps, "warmup_share": job["recipe"]["warmup_share"]},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +27,14 @@ class Result:
     data_hash: str
     seconds: float
     warnings: tuple[str, ...]
+    intervals: Mapping[str, Mapping[str, tuple[float, float]]] = field(default_factory=dict)
+    """95 % intervals of each part's figures, by bootstrap over its examples, where there are any."""
 
     def write(self, folder: Path) -> None:
         """Write `metrics.json` to `folder`."""
         floor = self.floor and {"description": self.floor.description, "scores": _plain(self.floor.scores)}
         record = {"scores": _plain(self.scores), "floor": floor, "data_hash": self.data_hash, "seconds": self.seconds}
-        write_json(folder / METRICS, {**record, "warnings": self.warnings})
+        write_json(folder / METRICS, {**record, "warnings": self.warnings, "intervals": self.intervals})
 
 
 def read_result(folder: Path) -> Result:
@@ -47,6 +49,10 @@ def read_result(folder: Path) -> Result:
             data_hash=record["data_hash"],
             seconds=record["seconds"],
             warnings=tuple(record["warnings"]),
+            intervals={
+                part: {name: (low, high) for name, (low, high) in some.items()}
+                for part, some in record.get("intervals", {}).items()
+            },
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} can't be read ({error}): delete the folder and fine-tune again.") from error

@@ -2,11 +2,12 @@
 
 The folder is one of a trained model (`model.json`, `weights.safetensors`, `tokenizer.json`) with `task.json`,
 `head.safetensors` and `README.md` beside, so whatever reads a trained model reads this one too; unless prompts or
-prefixes belong to it (see `methods.adapter`).
+prefixes belong to it (see `models.adapter`).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,16 +16,18 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from isoflop.adaptation.methods import adapter
+from isoflop.adaptation.classifier import POOLINGS, Pooling
 from isoflop.adaptation.task import Predictor
 from isoflop.errors import UserError
 from isoflop.files import write_json
-from isoflop.models import Model, ModelInfo
+from isoflop.models import Model, ModelInfo, adapter
 from isoflop.models.opening import fitting_tokenizer
 from isoflop.models.storage import read_json_object, read_weights, write_weights
 
 SCHEMA = 1
 TASK, HEAD, CARD = "task.json", "head.safetensors", "README.md"
+TEMPERATURE = "temperature.json"
+"""What `isoflop evaluate --calibrate` leaves beside a classifier."""
 CLASSIFIER = "classifier.json"
 """What `task.json` was called when classification was the only task; such folders are still read."""
 
@@ -44,7 +47,25 @@ def save_adapted(
     adapter.save_body(folder, body, info)
     if head:
         write_weights(folder / HEAD, {name: weight.detach().cpu().contiguous() for name, weight in head.items()})
+    (folder / TEMPERATURE).unlink(missing_ok=True)  # of weights that were there before
     write_json(folder / TASK, {"schema": SCHEMA, **record})
+
+
+def write_temperature(folder: Path, temperature: float, *, fitted_on: Path) -> Path:
+    """Let the classifier in `folder` divide its logits by `temperature` from now on; returns the file that says so."""
+    record = {"schema": SCHEMA, "temperature": temperature, "fitted_on": str(fitted_on.resolve())}
+    write_json(folder / TEMPERATURE, record)
+    return folder / TEMPERATURE
+
+
+def read_temperature(folder: Path) -> float:
+    """What the logits of the classifier in `folder` are divided by. Raises `UserError` for a damaged file."""
+    if not (folder / TEMPERATURE).exists():
+        return 1.0
+    found = read_json_object(folder / TEMPERATURE).get("temperature")
+    if not isinstance(found, float) or not 0 < found < math.inf:
+        raise UserError(f"{folder / TEMPERATURE} is damaged: delete it, or run isoflop evaluate --calibrate again.")
+    return found
 
 
 def load_adapted(folder: Path) -> Predictor:
@@ -67,6 +88,23 @@ def read_record(folder: Path) -> tuple[Path, dict[str, Any]]:
     if record.get("schema") != SCHEMA or not isinstance(record.get("task"), str):
         raise damaged(found)
     return found.parent, record
+
+
+def labels_in(folder: Path, record: Mapping[str, Any]) -> tuple[tuple[str, ...], int]:
+    """The labels of the task that `record`, the one in `folder`, is of, and its longest text in tokens. Raises
+    `UserError` where it does not have them."""
+    labels, longest = record.get("labels"), record.get("longest")
+    if not isinstance(labels, list) or not isinstance(longest, int):
+        raise damaged(folder / TASK)
+    return tuple(map(str, labels)), longest
+
+
+def pooling_in(folder: Path, record: Mapping[str, Any]) -> Pooling:
+    """How the states of a text were pooled. Raises `UserError` where `record` does not say it."""
+    found = next((one for one in POOLINGS if one == record.get("pooling")), None)
+    if found is None:
+        raise damaged(folder / TASK)
+    return found
 
 
 def damaged(path: Path) -> UserError:

@@ -82,6 +82,8 @@ class TaskModel(nn.Module):
     """Abstract: a pretrained model, `body`, with what a task puts behind its states."""
 
     body: Model
+    divides_itself = False
+    """Whether its loss computes a batch in the recipe's parts itself, since examples of a batch are not independent."""
 
     def unread(self) -> list[nn.Parameter]:
         """Weights of the pretrained model that nothing of the task depends on: its own head, and what stands before

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from isoflop.adaptation.methods import METHODS
 from isoflop.adaptation.pretrained import Pretrained
 from isoflop.adaptation.recipe import Recipe
 from isoflop.adaptation.saved import check_filled
@@ -28,8 +29,6 @@ from isoflop.models import IGNORED, PADDING, Batch, EncoderDecoder, Model
 TOGETHER = 50
 """Batches whose sequences are sorted by length before they are divided: little padding, and still much chance."""
 AT_ONCE = 64
-METHODS = ("full", "lora", "dora")
-"""Methods that leave an ordinary model."""
 
 
 @dataclass(frozen=True)
@@ -91,10 +90,10 @@ class Writer(TaskModel):
 
 
 def check_method(recipe: Recipe) -> None:
-    """Raises `UserError` for a method that leaves a model which can't write: a head beside nothing, an adapter that
-    stays beside its model."""
-    if recipe.method.name not in METHODS:
-        raise UserError(f"--method {recipe.method.name} can't teach a model to write: choose {', '.join(METHODS)}.")
+    """Raises `UserError` for a method that would train nothing: a model that writes has its own head, and no other."""
+    if recipe.method.name == "head":
+        able = ", ".join(name for name in METHODS if name != "head")
+        raise UserError(f"--method head would train nothing, since a task of writing adds no head: choose {able}.")
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ import typer
 
 from isoflop.cli import verbs
 from isoflop.cli.groups import Verbs
-from isoflop.cli.launching import INTERRUPTED, speaks
 from isoflop.errors import MachineError, UserError
 from isoflop.version import __version__
 
@@ -35,7 +34,7 @@ def _root(version: bool = typer.Option(False, "--version", help="Print the versi
         raise typer.Exit
 
 
-def main() -> None:
+def run() -> None:
     """Run the command line; exits 0 when done, 2 on the user's mistake, 1 on ours, 130 when interrupted."""
     try:
         app()
@@ -45,10 +44,6 @@ def main() -> None:
     except MachineError as error:
         print(f"isoflop: {error}", file=sys.stderr)
         sys.exit(OUR_MISTAKE)
-    except SystemExit as end:
-        if end.code == INTERRUPTED and speaks():  # typer has made this of the KeyboardInterrupt
-            print("isoflop: interrupted; run the same command again to continue.", file=sys.stderr)
-        raise
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(OUR_MISTAKE)

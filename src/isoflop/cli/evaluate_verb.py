@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +35,7 @@ def evaluate(
     draws: int = typer.Option(5_000, "--draws", help="Draws of the bootstrap and of the test."),
     option: list[str] = typer.Option([], "--option", help="A fine-tuned model's column, NAME=VALUE, as in finetune."),
     calibrate: Path = typer.Option(
-        None, "--calibrate", metavar="DEV", help="Fit a fine-tuned classifier's temperature on this table."
+        None, "--calibrate", metavar="DEV", help="Fit a classifier's temperature on this table, and keep it."
     ),
     seed: int = typer.Option(0, "--seed", help="Seed of the draws, and of an encoder's masks."),
     harness: str = typer.Option(None, "--harness", metavar="TASK,…", help="Tasks of lm-evaluation-harness instead."),
@@ -102,7 +103,7 @@ def _on_table(model: Path, data: list[str], against: Path | None, how: dict[str,
 
 
 def _calibrated(model: Path, table: Path, dev: Path, how: dict[str, Any]) -> Evaluated:
-    from isoflop.adaptation.calibrated import evaluate_calibration
+    from isoflop.adaptation.calibrated import evaluate_calibration, keep
     from isoflop.cli.finetune_verb import task_settings
     from isoflop.cli.tables import print_table
 
@@ -114,7 +115,9 @@ def _calibrated(model: Path, table: Path, dev: Path, how: dict[str, Any]) -> Eva
             for one in bins
         ]
         print_table("", (name, "examples", "confidence", "accuracy"), rows)
-    return found.evaluated
+    kept = keep(model, found)
+    note = f"predict-text and evaluate divide the logits by T from now on: {kept} says so, and without it they don't."
+    return replace(found.evaluated, notes=(*found.evaluated.notes, note))
 
 
 def _on_text(model: Path, data: list[str], against: Path | None, how: dict[str, Any]) -> Evaluated:

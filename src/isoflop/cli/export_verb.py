@@ -17,6 +17,7 @@ def export_model(
 ) -> None:
     """Write the model in DIR as a stock Hugging Face checkpoint, tokenizer included."""
     from isoflop.errors import UserError
+    from isoflop.generation import MANNER, add_to_checkpoint, read_manner
     from isoflop.models import load_model, to_hugging_face
 
     target = folder / "hugging_face" if out is None else out
@@ -27,5 +28,7 @@ def export_model(
         raise UserError(f"{target} is there already: delete it, or choose another folder with --out.")
     model, info = load_model(source)
     stock = to_hugging_face(model, target, tokenizer=info.tokenizer)
+    if (source / MANNER).exists():
+        add_to_checkpoint(read_manner(source), target)
     tokenizer = "with its tokenizer" if info.tokenizer else "without a tokenizer, since the model has none"
     print(f"{target}: {stock.name}, {sum(weight.numel() for weight in model.parameters()):,} parameters, {tokenizer}")

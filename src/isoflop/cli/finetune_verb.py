@@ -187,9 +187,17 @@ def _say_what_came_out(result: Result, out: Path) -> None:
         print_table("", (f"{part}: is \\ taken for", *names), confusion)
     floor = (f"The floor is {result.floor.description}.",) if result.floor else ()
     wording = ("Precision and recall are means over labels (macro); ECE is the calibration error.",)
-    print_notes((*result.warnings, *floor, *(wording if "ECE" in scores.figures else ())))
+    print_notes((*result.warnings, *_intervals(result), *floor, *(wording if "ECE" in scores.figures else ())))
     for name in ("model", "metrics.json", "run.json"):
         print(f"  {out / name}")
+
+
+def _intervals(result: Result) -> Iterator[str]:
+    """How sure the main figure of each part is; metrics.json has the intervals of the others."""
+    for part, scores in result.scores.items():
+        low, high = result.intervals.get(part, {}).get(scores.main, (None, None))
+        if low is not None:
+            yield f"{scores.main} on {part} is between {low:.4f} and {high:.4f} (95 % interval over its examples)."
 
 
 def _figures(scores: TaskScores) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ def import_model(
 ) -> None:
     """Read a Hugging Face checkpoint (Llama, GPT-2, BERT, T5 and their like) as a model of isoflop."""
     from isoflop.errors import UserError
+    from isoflop.generation import Manner, read_manner
     from isoflop.models import from_hugging_face, save_model
 
     if (out / "model.json").exists():
@@ -30,6 +31,9 @@ def import_model(
         objective=info.objective,
         tokenizer=info.tokenizer,
     )
+    manner = read_manner(checkpoint)
+    if manner != Manner():  # it says how it is asked, and which tokens end a text
+        manner.write(out)
     shape = info.shape
     size = f"{shape.layers} layers of width {shape.width}, vocabulary {shape.vocab:,}"
     print(f"{out}: {shape.stack}, {size}, {sum(weight.numel() for weight in model.parameters()):,} parameters")

@@ -37,7 +37,7 @@ def retrieve(
 
     Prints a line for each document found: query, rank, document, score and the document's beginning, with tabs between.
     """
-    from isoflop.adaptation.retrieval import WordIndex, measure, read_grades, read_queries, read_texts
+    from isoflop.adaptation.retrieval import WordIndex, measure, read_documents, read_grades, read_queries
 
     if (queries is None) == (query is None):
         raise UserError("Give a file of queries, or one with --query.")
@@ -45,7 +45,7 @@ def retrieve(
         raise UserError("--qrels needs a file of queries, whose ids it names.")
     if top < 1:
         raise UserError(f"--top must be at least 1, not {top}.")
-    collection = read_texts(documents)
+    collection = read_documents(documents)
     asked = read_queries(queries) if queries is not None else _single(query)
     grades = None if qrels is None else read_grades(qrels, asked, collection)
     index = _index(model, collection, pooling, max_length, threads)
@@ -81,10 +81,10 @@ def _index(model: str, collection: Texts, pooling: str | None, longest: int | No
 
 
 def _print_hits(index: Index, asked: Texts, collection: Texts, top: int) -> None:
-    from isoflop.adaptation.retrieval import best
+    from isoflop.adaptation.retrieval import best_hits
 
     for name, row in zip(asked.ids, index.scores(asked.texts), strict=True):
-        hits = best(row, top)
+        hits = best_hits(row, top)
         if not hits:
             typer.echo(f"Note: query {name} shares no word with any document.", err=True)
         for rank, hit in enumerate(hits, start=1):

@@ -18,7 +18,7 @@ from isoflop.errors import UserError
 if TYPE_CHECKING:
     from isoflop.runs import Run
     from isoflop.training import Plan, Watchdog
-    from isoflop.training.pretraining import Event
+    from isoflop.training.course import Event
 
 DIVERGED = 1
 USER_MISTAKE = 2

@@ -66,6 +66,13 @@ def figures_of(measures: Sequence[Mapping[str, Measure]], resampling: Resampling
     return tuple(found)
 
 
+def intervals_of(scores: TaskScores, resampling: Resampling) -> dict[str, tuple[float, float]]:
+    """The intervals of the figures of `scores`, where there are any."""
+    measures = measures_of(scores)
+    found = {name: measures[name].interval(resampling) for name in scores.figures}
+    return {name: (one.low, one.high) for name, one in found.items() if one.low is not None and one.high is not None}
+
+
 def measures_of(scores: TaskScores) -> dict[str, Measure]:
     """What a task's figures are made of: its own `measures`, else the mean of `values`, else the bare figure."""
     found = dict[str, Measure]()

@@ -18,10 +18,9 @@ from torch import Tensor, nn
 from isoflop.errors import UserError
 from isoflop.models import Batch, ModelInfo, from_hugging_face, load_model
 from isoflop.models.hugging_face_tokenizer import SpecialTokens
-from isoflop.models.storage import read_json_object, read_tokenizer
+from isoflop.models.opening import fitting, fitting_tokenizer
+from isoflop.models.storage import read_json_object
 
-LEAST_SHARE = 0.9
-"""A tokenizer that knows fewer of the model's tokens than this is another model's."""
 HEADS = ("ForMaskedLM", "ForPreTraining")
 """How the classes of encoders end whose checkpoints have a head for masked tokens."""
 
@@ -106,9 +105,7 @@ def _of_ours(model: nn.Module, info: ModelInfo, folder: Path, notes: tuple[str, 
         raise UserError(
             f"{folder} is an encoder-decoder, which gives a text a probability only for a source beside it."
         )
-    if info.tokenizer is None or not info.tokenizer.exists():
-        raise UserError(f"{folder} has no tokenizer.json, and a text can't be read without the model's own tokenizer.")
-    tokenizer = _fitting(read_tokenizer(info.tokenizer, shape), shape.vocab, folder)
+    tokenizer = fitting_tokenizer(info, folder)
     is_encoder = shape.stack == "encoder"
     return LanguageModel(
         module=model.eval(),
@@ -148,7 +145,7 @@ def _through_transformers(folder: Path, gguf: str | None, reason: UserError | No
             f"The tokenizer in {folder} does not say where its tokens stand in the text (no tokenizer.json)."
         )
     config = stock.config.get_text_config()
-    bpe = _fitting(bpe, config.vocab_size, folder)
+    bpe = fitting(bpe, config.vocab_size, source=f"The tokenizer in {folder}")
     start = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
     return LanguageModel(
         module=StockModel(stock).eval(),
@@ -168,17 +165,6 @@ def _quiet() -> Iterator[None]:
     with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
         warnings.simplefilter("ignore")
         yield
-
-
-def _fitting(tokenizer: Tokenizer, vocab: int, folder: Path) -> Tokenizer:
-    size = tokenizer.get_vocab_size()
-    if not LEAST_SHARE * vocab <= size <= vocab:
-        raise UserError(
-            f"The tokenizer in {folder} has {size:,} tokens and the model {vocab:,}: it is another model's."
-        )
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    return tokenizer
 
 
 def _start(folder: Path, tokenizer: Tokenizer) -> int | None:

@@ -19,6 +19,8 @@ from isoflop.errors import UserError
 Array = NDArray[np.float64]
 ORDERS = 4
 """BLEU counts n-grams of up to so many tokens."""
+CHARACTERS, RECALL_WEIGHT = 6, 2.0
+"""chrF counts n-grams of up to so many characters, and weighs recall so much more (its β)."""
 CHINESE = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 References = str | Sequence[str]
 """The text that was wanted, or several of which each would be right."""
@@ -39,25 +41,71 @@ def bleu(found: Sequence[str], wanted: Sequence[References]) -> float:
 
 
 def bleu_counts(found: Sequence[str], wanted: Sequence[References]) -> Array:
-    """What `bleu_of_means` is made of: each text's matching n-grams, all n-grams, both lengths in tokens (N, 10)."""
+    """What `bleu_of_means` is made of: each text's matching n-grams, all its n-grams, both lengths in tokens,
+    and 1/N: (N, 11)."""
     right = _references(wanted)
     metric = _bleu_of(right, effective_order=True)
     scores = [metric.sentence_score(one, list(others)) for one, others in zip(found, right, strict=True)]
-    return np.array([[*one.counts, *one.totals, one.sys_len, one.ref_len] for one in scores], dtype=np.float64)
+    rows = [[*one.counts, *one.totals, one.sys_len, one.ref_len, 1 / len(scores)] for one in scores]
+    return np.array(rows, dtype=np.float64)
 
 
 def bleu_of_means(means: Array) -> Array:
-    """BLEU, from 0 to 100, of means (…, 10) of `bleu_counts`; 0 where no n-gram of one order matches."""
+    """BLEU, from 0 to 100, of means (…, 11) of `bleu_counts`.
+
+    Where no n-gram of an order matches, its precision is 1 over 2^k times their number, k counting such orders, which
+    is sacrebleu's default (Chen and Cherry 2014, smoothing 3). 0 where nothing matches at all, or no text has four
+    tokens.
+    """
     matching, everything = means[..., :ORDERS], means[..., ORDERS : 2 * ORDERS]
+    found, wanted, one = np.moveaxis(means[..., 2 * ORDERS :], -1, 0)
+    missed = matching == 0
     with np.errstate(divide="ignore", invalid="ignore"):
-        log_precision = np.log(matching / everything).mean(axis=-1)
-        brevity = np.minimum(0.0, 1 - means[..., -1] / means[..., -2])
-        return np.nan_to_num(100 * np.exp(log_precision + brevity))
+        instead = one[..., None] * 0.5 ** missed.cumsum(axis=-1)
+        log_precision = np.log(np.where(missed, instead, matching) / everything).mean(axis=-1)
+        score = 100 * np.exp(log_precision + np.minimum(0.0, 1 - wanted / found))
+    return np.where(missed.all(axis=-1) | (everything == 0).any(axis=-1), 0.0, score)
 
 
 def chrf(found: Sequence[str], wanted: Sequence[References]) -> float:
     """chrF of the whole, from 0 to 100: character n-grams up to 6, recall twice as heavy (Popović 2015)."""
     return float(_sacrebleu().CHRF().corpus_score(list(found), _side_by_side(_references(wanted))).score)
+
+
+def chrf_counts(found: Sequence[str], wanted: Sequence[References]) -> Array:
+    """What `chrf_of_means` is made of: for 1 to 6 characters each text's n-grams, its reference's, and those in both
+    (N, 18); of several references the one with the highest chrF."""
+    rows = []
+    for one, others in zip(found, _references(wanted), strict=True):
+        mine = _character_grams(one)
+        counts_R18 = np.array([_matches(mine, _character_grams(other)) for other in others], dtype=np.float64)
+        rows.append(counts_R18[chrf_of_means(counts_R18).argmax()])
+    return np.array(rows)
+
+
+def chrf_of_means(means: Array) -> Array:
+    """chrF, from 0 to 100, of means (…, 18) of `chrf_counts`: precision and recall are means over those lengths of
+    n-grams that there are, as in sacrebleu."""
+    mine, theirs, both = np.moveaxis(means.reshape(*means.shape[:-1], CHARACTERS, 3), -1, 0)
+    there = (mine > 0) & (theirs > 0)
+    orders = np.maximum(1, there.sum(axis=-1))
+    precision, recall = (
+        np.divide(both, count, out=np.zeros_like(both), where=there).sum(axis=-1) / orders for count in (mine, theirs)
+    )
+    below = RECALL_WEIGHT**2 * precision + recall
+    above = 100 * (1 + RECALL_WEIGHT**2) * precision * recall
+    return np.divide(above, below, out=np.zeros_like(above), where=below > 0)
+
+
+def _character_grams(text: str) -> list[Counter[str]]:
+    """The n-grams of a text without its white space, for 1 to 6 characters."""
+    letters = "".join(text.split())
+    return [Counter(letters[at : at + n] for at in range(len(letters) - n + 1)) for n in range(1, CHARACTERS + 1)]
+
+
+def _matches(mine: list[Counter[str]], theirs: list[Counter[str]]) -> list[int]:
+    pairs = zip(mine, theirs, strict=True)
+    return [count for a, b in pairs for count in (a.total() if b else 0, b.total(), (a & b).total())]
 
 
 def exact_match(found: Sequence[str], wanted: Sequence[str]) -> Array:

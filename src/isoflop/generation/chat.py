@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from isoflop.errors import UserError
 from isoflop.models.storage import read_json_object
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 Message = Mapping[str, str]
 """`role` (system, user, assistant) and `content`."""
@@ -46,6 +50,18 @@ def render(template: str, messages: Sequence[Message], *, special: Mapping[str, 
     refuses them or is no Jinja.
     """
     from jinja2 import TemplateError
+
+    values: dict[str, Any] = {"eos_token": "", "bos_token": "", **special}
+    try:
+        made = _compiled(template)
+        return made.render(messages=[dict(one) for one in messages], add_generation_prompt=asks, **values)
+    except TemplateError as error:
+        raise UserError(f"The model's chat template can't be used ({error}).") from error
+
+
+@functools.lru_cache(maxsize=4)
+def _compiled(template: str) -> Template:
+    """Ready to be rendered: to compile a template takes longer than to render it for a hundred conversations."""
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     def refuse(message: str) -> NoReturn:
@@ -54,12 +70,7 @@ def render(template: str, messages: Sequence[Message], *, special: Mapping[str, 
     room = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
     room.globals["raise_exception"] = refuse
     room.filters["tojson"] = _as_json
-    values: dict[str, Any] = {"eos_token": "", "bos_token": "", **special}
-    try:
-        made = room.from_string(template)
-        return made.render(messages=[dict(one) for one in messages], add_generation_prompt=asks, **values)
-    except TemplateError as error:
-        raise UserError(f"The model's chat template can't be used ({error}).") from error
+    return room.from_string(template)
 
 
 def _as_json(value: object, indent: int | None = None) -> str:

@@ -13,7 +13,7 @@ import torch
 from isoflop.generation.beams import best_of_beams
 from isoflop.generation.choosing import generators, penalised, sampled
 from isoflop.generation.decoding import Beams, Decoding, Sample
-from isoflop.generation.reader import Marks, Reader, room_for
+from isoflop.generation.reader import Marks, Reader, rooms_for
 from isoflop.models import Model
 
 AT_ONCE = 64
@@ -39,7 +39,7 @@ def generate_tokens(
     Prompts of like length share a batch; an answer does not depend on what it shares one with. Raises `UserError` for
     a prompt that has no token or leaves no room in the model's context.
     """
-    rooms = [room_for(model, prompt) for prompt in prompts]
+    rooms = rooms_for(model, prompts)
     limits = [decoding.max_tokens if room is None else min(room, decoding.max_tokens) for room in rooms]
     choice = decoding.choice
     draws = generators(prompts, choice.seed) if isinstance(choice, Sample) else []

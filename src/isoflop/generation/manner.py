@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from isoflop.errors import UserError
-from isoflop.files import write_json
-from isoflop.generation.chat import Message, read_template, render
+from isoflop.files import write_json, write_text
+from isoflop.generation.chat import FILE, SETTINGS, Message, read_template, render
 from isoflop.models.storage import read_json_object
 
 SCHEMA = 1
@@ -63,6 +63,17 @@ def read_manner(folder: Path) -> Manner:
         return Manner(**record)
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path} is damaged ({error}): fine-tune the model again.") from error
+
+
+def add_to_checkpoint(manner: Manner, folder: Path) -> None:
+    """Let the Hugging Face checkpoint in `folder` say the same: the tokens that begin and end a text, the texts of
+    special tokens, the chat template."""
+    known = {"config.json": manner.tokens, "generation_config.json": manner.tokens, SETTINGS: manner.special}
+    for name, values in known.items():
+        if values and (folder / name).exists():
+            write_json(folder / name, {**read_json_object(folder / name), **values})
+    if manner.chat is not None:
+        write_text(folder / FILE, manner.chat)
 
 
 def _tokens(folder: Path) -> dict[str, Any]:

@@ -52,10 +52,11 @@ class Attention(nn.Module):
         else:
             turned_BNTC = qk_BNTC if rotation is None else rotate(qk_BNTC, rotation)
             q_BHTC, k_BKTC = turned_BNTC.split((self.heads, self.kv_heads), dim=1)
+        if self.prefix is not None:
+            is_kept = kept is not None and kept.count > 0
+            k_BKTC, v_BKTC, view = self.prefix(k_BKTC, v_BKTC, view, is_kept=is_kept)
         if kept is not None:
             k_BKTC, v_BKTC = kept.add(k_BKTC, v_BKTC)
-        if self.prefix is not None:
-            k_BKTC, v_BKTC, view = self.prefix(k_BKTC, v_BKTC, view)
         dropout = self.dropout if self.training else 0.0
         y_BHTC = attend(q_BHTC, k_BKTC, v_BKTC, view=view, scale=self.logit_scale, dropout=dropout)
         return self.out(y_BHTC.transpose(1, 2).reshape(batch, length, -1))

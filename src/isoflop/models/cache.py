@@ -61,10 +61,12 @@ class Cache:
         self.is_even = True
         """Whether there is no padding."""
         self.longest = 0
-        """Tokens of the longest sequence."""
+        """Places of the longest sequence."""
+        self.before = 0
+        """Places of a prompt, which all sequences stand behind."""
 
     def extend(self, batch: Batch) -> Tensor:
-        """Take note of a batch's tokens; returns their places (B or 1, T)."""
+        """Take note of a batch's tokens; returns their places (B or 1, T), counted from the end of a prompt."""
         length, device = batch.inputs.shape[1], batch.inputs.device
         if self.places_BS is None:
             if batch.documents is None:
@@ -79,7 +81,15 @@ class Cache:
         places_BT = last_B1 + torch.arange(1, length + 1, device=device)
         self.places_BS = torch.cat((self.places_BS, places_BT), dim=1)
         self.longest += length
-        return places_BT
+        return places_BT - self.before
+
+    def put_before(self, length: int) -> None:
+        """Take note of a prompt of so many vectors before the first tokens, whose places are behind it from now on."""
+        assert self.places_BS is not None
+        later_BS = torch.where(self.places_BS == NOWHERE, NOWHERE, self.places_BS + length)
+        own_BP = torch.arange(length, device=later_BS.device).expand(len(later_BS), -1)
+        self.places_BS = torch.cat((own_BP, later_BS), dim=1)
+        self.before, self.longest = length, self.longest + length
 
     def select(self, rows: Tensor) -> None:
         """Go on with these sequences (their numbers), in this order; one may come several times."""

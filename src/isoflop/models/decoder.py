@@ -32,4 +32,5 @@ class Decoder(Model, Layers):
             raise UserError("The batch has a source, which a decoder alone does not read: train an encoder_decoder.")
         places = None if cache is None else self.placed(batch, cache)
         x_BTD = self.embed(batch.inputs, batch.documents, batch.segments, places)
-        return self.run_layers(x_BTD, documents=batch.documents, prefix=batch.prefix, cache=cache)
+        x_BTD = self.run_layers(x_BTD, documents=batch.documents, prefix=batch.prefix, cache=cache)
+        return self.of_tokens(x_BTD, batch.inputs.shape[1])

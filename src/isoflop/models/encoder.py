@@ -44,7 +44,7 @@ class Encoder(Model, Layers):
         if batch.source is not None:
             raise UserError("The batch has a source, which an encoder alone does not read: train an encoder_decoder.")
         x_BTD = self.embed(batch.inputs, batch.documents, batch.segments)
-        return self.run_layers(x_BTD, documents=batch.documents)
+        return self.of_tokens(self.run_layers(x_BTD, documents=batch.documents), batch.inputs.shape[1])
 
     def features(self, batch: Batch) -> Tensor:
         return self._transformed(self.states(batch))

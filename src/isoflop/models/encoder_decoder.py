@@ -13,7 +13,7 @@ from isoflop.errors import UserError
 from isoflop.models.batch import Batch
 from isoflop.models.cache import Cache
 from isoflop.models.layers import Layers
-from isoflop.models.masks import View, cross_view
+from isoflop.models.masks import cross_view
 from isoflop.models.model import Model
 from isoflop.shapes import ModelShape
 
@@ -42,23 +42,23 @@ class EncoderDecoder(Model):
         """What goes into the head: (B, T, D). With a `cache`, of tokens that follow those read into it; the source is
         read with the first of them."""
         if cache is None:
-            memory, places = (self.encode(batch), cross_view(batch.documents, batch.source_documents)), None
+            memory_BSD, source_documents = self.encode(batch)
+            places = None
         else:
-            memory, places = self._remembered(batch, cache), self.placed(batch, cache)
+            if cache.memory_BSD is None:
+                cache.memory_BSD, cache.source_documents = self.encode(batch)
+            memory_BSD, source_documents = cache.memory_BSD, cache.source_documents
+            places = self.placed(batch, cache)
+        memory = memory_BSD, cross_view(batch.documents, source_documents)
         x_BTD = self.embed(batch.inputs, batch.documents, batch.segments, places)
         return self.decoder.run_layers(
             x_BTD, documents=batch.documents, prefix=batch.prefix, memory=memory, cache=cache
         )
 
-    def _remembered(self, batch: Batch, cache: Cache) -> tuple[Tensor, View]:
-        """What the encoder read, now or with the first tokens, and the view of it."""
-        if cache.memory_BSD is None:
-            cache.memory_BSD, cache.source_documents = self.encode(batch), batch.source_documents
-        return cache.memory_BSD, cross_view(batch.documents, cache.source_documents)
-
-    def encode(self, batch: Batch) -> Tensor:
-        """What the decoder attends to: (B, S, D)."""
+    def encode(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
+        """What the decoder attends to (B, S, D), and its document numbers; a prompt stands before the source."""
         if batch.source is None:
             raise UserError("An encoder-decoder needs a batch with a source: choose an objective that makes one.")
         x_BSD = self.embed(batch.source, batch.source_documents)
-        return self.encoder.run_layers(x_BSD, documents=batch.source_documents)
+        memory_BSD, prompt = self.encoder.run_layers(x_BSD, documents=batch.source_documents), self.encoder.prompt
+        return memory_BSD, batch.source_documents if prompt is None else prompt.before(batch.source_documents)

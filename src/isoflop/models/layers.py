@@ -13,10 +13,11 @@ from isoflop.errors import UserError
 from isoflop.models.attention import Rotation
 from isoflop.models.blocks import Block
 from isoflop.models.cache import NOWHERE, Cache
-from isoflop.models.masks import View, pattern, self_view, view_of
+from isoflop.models.masks import View, pattern, seen_pairs, self_view, view_of
 from isoflop.models.near import NearView, near_view
 from isoflop.models.norms import build_norm
-from isoflop.models.positions import alibi_slopes, relative_buckets, rotary_table
+from isoflop.models.positions import BOUNDED, alibi_slopes, relative_buckets, rotary_table
+from isoflop.models.prompts import Prompting
 from isoflop.shapes import ModelShape
 from isoflop.shapes.counting import RELATIVE_BUCKETS
 
@@ -39,7 +40,7 @@ class Layers(nn.Module):
         self.blocks = nn.ModuleList(Block(shape, logit_scale, crossed=crossed) for _ in range(shape.layers))
         self.norm = build_norm(shape, shape.width) if first else None
         self.relative = nn.Embedding(RELATIVE_BUCKETS, shape.heads) if shape.positions == "relative" else None
-        self.prompt: nn.Module | None = None  # puts vectors before every sequence (adaptation's prompt tuning)
+        self.prompt: Prompting | None = None  # adaptation's prompt tuning puts it there
         if shape.positions == "rotary":
             cos_TC, sin_TC = rotary_table(shape)
             self.register_buffer("cos_TC", cos_TC, persistent=False)
@@ -58,15 +59,15 @@ class Layers(nn.Module):
     ) -> Tensor:
         """Embeddings to the stack's last states, (B, T, D) both; `memory`: what an encoder read, and the view of it.
 
-        With a `cache` the tokens follow those in it, and their places are noted there already.
+        With a `cache` the tokens follow those in it, and their places are noted there already. The states of a prompt
+        that is not yet in the cache stand before the others: (B, P + T, D).
         """
-        length = x_BTD.shape[1]
-        if self.prompt is not None:
+        if self.prompt is not None and (cache is None or not cache.own[0].count):
+            x_BTD, documents, prefix = self._prompted(self.prompt, x_BTD, documents, prefix)
             if cache is not None:
-                raise UserError("A model with a prompt before it reads whole texts, and can't go on from a cache.")
-            x_BTD, documents, prefix = self.prompt(x_BTD, documents, prefix)
+                cache.put_before(self.prompt.length)
         if cache is None:
-            view, rotation = self._view(x_BTD, documents, prefix), self._rotation(x_BTD.shape[1])
+            view, rotation = self.view(x_BTD, documents, prefix), self._rotation(x_BTD.shape[1])
         else:
             view, rotation = self._view_back(cache, x_BTD.shape[1], prefix), self._rotation_at(cache, x_BTD.shape[1])
         if self.embedding_norm is not None:
@@ -76,9 +77,24 @@ class Layers(nn.Module):
         for number, block in enumerate(self.blocks):
             kept = None if cache is None else (cache.own[number], cache.crossed[number])
             x_BTD = block(x_BTD, rotation, view, memory, kept)
-        if self.prompt is not None:
-            x_BTD = x_BTD[:, -length:]
         return x_BTD if self.norm is None else self.norm(x_BTD)
+
+    def _prompted(
+        self, prompt: Prompting, x_BTD: Tensor, documents: Tensor | None, prefix: Tensor | None
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """The sequences with the prompt before them. Raises `UserError` where the context has no room for both."""
+        length, context = x_BTD.shape[1], self.shape.context
+        if length + prompt.length > context and self.shape.positions in BOUNDED:
+            raise UserError(
+                f"The batch has {length} tokens a sequence and the prompt before them {prompt.length}, but the model's "
+                f"context is {context}."
+            )
+        x_BTD, documents, prefix = prompt(x_BTD, documents, prefix)
+        return x_BTD, documents, prefix
+
+    def of_tokens(self, x_BTD: Tensor, length: int) -> Tensor:
+        """The states without those of a prompt. Without one it is `x_BTD` itself: a pipeline can't pass on a view."""
+        return x_BTD if self.prompt is None else x_BTD[:, -length:]
 
     def _rotation(self, length: int) -> Rotation | None:
         if self.shape.positions != "rotary":
@@ -122,7 +138,7 @@ class Layers(nn.Module):
             return self.relative(buckets).movedim(-1, 0)
         return -self.slope_H.view(-1, *[1] * distance.dim()) * distance.abs()
 
-    def _view(self, x_BTD: Tensor, documents: Tensor | None, prefix: Tensor | None) -> View | NearView:
+    def view(self, x_BTD: Tensor, documents: Tensor | None, prefix: Tensor | None) -> View | NearView:
         """Who sees whom, with the biases of distance in its scores."""
         biased = self.shape.positions in ("relative", "alibi")
         if not biased:
@@ -131,6 +147,16 @@ class Layers(nn.Module):
                 return near
         view = self_view(self.shape, x_BTD, causal=self.causal, documents=documents, prefix=prefix)
         return self._biased(view, x_BTD) if biased else view
+
+    def view_between(self, query_1T: Tensor, key_1S: Tensor, documents: Tensor | None, prefix: Tensor | None) -> View:
+        """The same of tokens at some places of a sequence on those at others; `documents` are the whole sequence's."""
+        seen_B1TS = seen_pairs(self.shape, query_1T, key_1S, causal=self.causal, documents=documents, prefix=prefix)
+        view = view_of(seen_B1TS[:, 0], may_be_blind=documents is not None, causal=False)
+        if self.shape.positions not in ("relative", "alibi"):
+            return view
+        assert view.scores is not None
+        bias_H1TS = self._bias(key_1S[:, None, :] - query_1T[:, :, None])
+        return view._replace(scores=view.scores + bias_H1TS.transpose(0, 1))
 
     def _biased(self, view: View, x_BTD: Tensor) -> View:
         length = x_BTD.shape[1]

@@ -14,11 +14,9 @@ from torch import Tensor, nn
 from isoflop.errors import UserError
 from isoflop.models.batch import Batch
 from isoflop.models.cache import Cache
-from isoflop.models.positions import document_places, sinusoidal_table
+from isoflop.models.positions import BOUNDED, document_places, sinusoidal_table
+from isoflop.models.prompts import Prompting
 from isoflop.shapes import ModelShape
-
-BOUNDED = ("rotary", "learned", "sinusoidal")
-"""Positions that end where the context ends."""
 
 
 class Model(nn.Module):
@@ -51,6 +49,11 @@ class Model(nn.Module):
     @abstractmethod
     def features(self, batch: Batch) -> Tensor:
         """What goes into the head: (B, T, D)."""
+
+    @property
+    def room(self) -> int:
+        """Tokens that fit into the context (of an encoder-decoder: of a source) beside a prompt."""
+        return self.shape.context - sum(part.length for part in self.modules() if isinstance(part, Prompting))
 
     def placed(self, batch: Batch, cache: Cache) -> Tensor:
         """The places (B or 1, T) of tokens that follow those in `cache`, which counts them from now on."""

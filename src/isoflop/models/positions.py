@@ -12,6 +12,8 @@ from torch import Tensor
 
 from isoflop.shapes import ModelShape
 
+BOUNDED = ("rotary", "learned", "sinusoidal")
+"""Positions that end where the context ends."""
 RELATIVE_REACH = 128
 """Tokens from which on T5 tells no distances apart (Raffel et al. 2020, arXiv 1910.10683, section 2.1)."""
 FAST_TURNS, SLOW_TURNS = 32, 1

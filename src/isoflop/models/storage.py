@@ -28,6 +28,8 @@ from isoflop.shapes import ModelShape
 
 SCHEMA = 1
 MODEL, WEIGHTS, TOKENIZER = "model.json", "weights.safetensors", "tokenizer.json"
+ADAPTER, BODY = "adapter.safetensors", "body"
+"""A prompt or prefixes, and the folder of the model that they belong to (see `adapter`)."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,11 @@ def load_model(folder: Path) -> tuple[nn.Module, ModelInfo]:
 
 def read_info(folder: Path) -> ModelInfo:
     """What `folder`'s `model.json` says. Raises `UserError` where it is missing, damaged or of another version."""
+    if (folder / ADAPTER).exists() and not (folder / MODEL).exists():
+        raise UserError(
+            f"{folder} has no {MODEL}: what it was fine-tuned with stands beside the model in {folder / BODY}, and "
+            "only generate, predict-text and evaluate read both."
+        )
     record = read_json_object(folder / MODEL)
     if record.get("schema") != SCHEMA:
         raise UserError(f"{folder / MODEL} has schema {record.get('schema')!r}, and this version reads {SCHEMA}.")

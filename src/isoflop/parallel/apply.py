@@ -13,14 +13,15 @@ from torch import Tensor, nn
 from torch.distributed.fsdp import fully_shard
 
 from isoflop.models import Batch, Model
+from isoflop.parallel import collectives
 from isoflop.parallel.context import apply_context
 from isoflop.parallel.groups import Groups
-from isoflop.parallel.holding import Division, Holding
-from isoflop.parallel.losses import divided_loss, summed_loss
+from isoflop.parallel.holding import Holding, share
+from isoflop.parallel.losses import Vocabulary, losses_of_logits, sequence_losses, summed_loss
 from isoflop.parallel.mesh import Method, check_mesh
 from isoflop.parallel.parallelized import Parallelized
 from isoflop.parallel.recomputation import apply_recomputation
-from isoflop.parallel.stages import LossParts, Part, build_schedule, cut_to_stage, stages_of
+from isoflop.parallel.stages import LossParts, Part, build_schedule, cut_to_stage, stages_of, twin_rank
 from isoflop.parallel.tensor import apply_tensor_plan, division_of, is_partial
 from isoflop.shapes import ModelShape
 
@@ -58,11 +59,15 @@ def parallelize(model: Model, groups: Groups, *, method: Method, batch: int, dev
     stages = stages_of(groups.pipeline.rank(), mesh, method) if staged else (0,)
     parts = [_part(copy.deepcopy(model), stage, groups=groups, method=method, device=device) for stage in stages]
     schedule = None
+    if shape.tied and stages == (0, mesh.pipeline * method.chunks - 1):  # both ends of the model are here
+        parts[-1].get_submodule("model.head").weight = parts[0].get_parameter("model.embedding.weight")
     if staged:
         rows = batch // mesh.data // method.micro_batches
         hidden = torch.empty(rows, shape.context // mesh.context, shape.width, device="meta", requires_grad=True)
         schedule = build_schedule(parts, stages, mesh=mesh, method=method, group=groups.pipeline, hidden=hidden)
-    holdings = [holding for part in parts for holding in _holdings(part, shape, sizes, groups)]
+    twins = [twin_rank(stage, shape, mesh=mesh, method=method) for stage in stages]
+    found = [h for part, twin in zip(parts, twins, strict=True) for h in _holdings(part, sizes, groups, twin=twin)]
+    holdings = list({id(holding.parameter): holding for holding in found}.values())
     partial = [h for h in holdings if mesh.tensor > 1 and is_partial(h.name, shape, method)]
     return Parallelized(parts, holdings, partial, groups=groups, method=method, schedule=schedule)
 
@@ -89,20 +94,24 @@ def _part(model: Model, stage: int, *, groups: Groups, method: Method, device: s
 
 
 def _loss(shape: ModelShape, groups: Groups, method: Method) -> LossParts:
-    divided = groups.mesh.tensor > 1 and method.loss_parallel
-    first = Division(0, (shape.vocab,)).runs(groups.tensor.rank(), groups.mesh.tensor)[0].there
+    tensor, own = groups.mesh.tensor, Vocabulary(0, shape.vocab)
+    if tensor > 1:
+        first, (_, most) = share(shape.vocab, groups.tensor.rank(), tensor)[0], share(shape.vocab, 0, tensor)
+        own = Vocabulary(first, most, groups.tensor)
 
-    def parts(model: Any, batch: Batch) -> tuple[Tensor, Tensor | None]:
+    def parts(model: Any, batch: Batch, by_sequence: bool) -> tuple[Tensor, Tensor | None]:
         pairs = None
         if batch.order is None:
             features_BTD = model.features(batch)
         else:
             features_BTD, pair_logits_B2 = model.features_and_pair_logits(batch)
             pairs = F.cross_entropy(pair_logits_B2, batch.order, reduction="sum")
-        logits_BTV = model.head(features_BTD)
-        if divided:
-            return divided_loss(logits_BTV, batch.targets, first=first, group=groups.tensor), pairs
-        return summed_loss(logits_BTV, batch.targets), pairs
+        if tensor > 1 and not method.loss_parallel:
+            return losses_of_logits(model.head(features_BTD), batch.targets), pairs
+        if tensor > 1:
+            features_BTD = collectives.spread(features_BTD, groups.tensor)
+        given = (features_BTD, model.head, batch.targets, own)
+        return sequence_losses(*given) if by_sequence else summed_loss(*given), pairs
 
     return parts
 
@@ -136,8 +145,11 @@ def _with_memory(part: Part, device: str) -> Part:
     return part
 
 
-def _holdings(part: Part, shape: ModelShape, sizes: dict[str, torch.Size], groups: Groups) -> Iterator[Holding]:
-    for name, parameter in part.model.named_parameters():
+def _holdings(part: Part, sizes: dict[str, torch.Size], groups: Groups, *, twin: int | None) -> Iterator[Holding]:
+    shape: ModelShape = part.model.shape  # type: ignore[assignment]
+    for own_name, parameter in part.model.named_parameters():
+        shared = shape.tied and own_name in ("embedding.weight", "head.weight")
+        name = "embedding.weight" if shared else own_name
         yield Holding(
             name=name,
             parameter=parameter,
@@ -145,4 +157,5 @@ def _holdings(part: Part, shape: ModelShape, sizes: dict[str, torch.Size], group
             division=division_of(name, shape) if groups.mesh.tensor > 1 else None,
             tensor_rank=groups.tensor.rank(),
             tensor_degree=groups.mesh.tensor,
+            twin=twin if shared else None,
         )

@@ -27,13 +27,30 @@ def add_up(holdings: Sequence[Holding], group: dist.ProcessGroup, *, divide_by: 
             grad.copy_(summed.view_as(grad))
 
 
+def add_twins(holdings: Sequence[Holding], group: dist.ProcessGroup) -> None:
+    """Let each weight that two pipeline ranks hold have the sum of both gradients, the same bit for bit on both."""
+    for holding in holdings:
+        if holding.twin is None:
+            continue
+        mine = gradient(holding)
+        assert mine is not None
+        if mine.numel():
+            theirs = torch.empty_like(mine, memory_format=torch.contiguous_format)
+            sent = dist.P2POp(dist.isend, mine.contiguous(), group=group, group_peer=holding.twin)
+            received = dist.P2POp(dist.irecv, theirs, group=group, group_peer=holding.twin)
+            for work in dist.batch_isend_irecv([sent, received]):
+                work.wait()
+            mine += theirs
+
+
 def gradient_norm(holdings: Sequence[Holding], groups: Groups) -> float:
     """The 2-norm of the whole model's gradient, every number of it counted once; all ranks get the same.
 
     Plain and sharded parameters may be mixed, which `torch.nn.utils.clip_grad_norm_` refuses: each rank adds up the
-    squares that lie on it (of a weight that all tensor ranks hold whole, only the first does), then ranks add up.
+    squares that lie on it (of a weight that several tensor or pipeline ranks hold, only the first does), then ranks add
+    up.
     """
-    counted = [h for h in holdings if h.division is not None or groups.tensor.rank() == 0]
+    counted = [holding for holding in holdings if _counts(holding, groups)]
     grads = [grad for holding in counted if (grad := gradient(holding)) is not None and grad.numel()]
     squares = torch.zeros((), dtype=torch.float64, device=holdings[0].parameter.device)
     if grads:
@@ -42,6 +59,11 @@ def gradient_norm(holdings: Sequence[Holding], groups: Groups) -> float:
         if group.size() > 1:
             dist.all_reduce(squares, group=group)
     return float(squares.sqrt())
+
+
+def _counts(holding: Holding, groups: Groups) -> bool:
+    first_of_twins = holding.twin is None or groups.pipeline.rank() < holding.twin
+    return first_of_twins and (holding.division is not None or groups.tensor.rank() == 0)
 
 
 def clip_gradients(holdings: Sequence[Holding], groups: Groups, *, most: float) -> float:

@@ -67,7 +67,10 @@ def share(size: int, rank: int, degree: int) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class Holding:
-    """A parameter of this rank: its name in the whole model, the whole's size, and how tensor ranks divide it."""
+    """A parameter of this rank: its name in the whole model, the whole's size, and how tensor ranks divide it.
+
+    `twin` is the pipeline rank that holds the same numbers too, where embedding and head share them.
+    """
 
     name: str
     parameter: nn.Parameter
@@ -75,6 +78,7 @@ class Holding:
     division: Division | None = None
     tensor_rank: int = 0
     tensor_degree: int = 1
+    twin: int | None = None
 
     @property
     def part(self) -> Tensor:

@@ -119,13 +119,7 @@ def _obstacles(mesh: Mesh, method: Method, shape: ModelShape, batch: int) -> Ite
 
 
 def _context_obstacles(shape: ModelShape) -> Iterator[tuple[bool | int, str]]:
-    """What needs to know the whole sequence outside of attention, or a mask inside it."""
-    placed = ("rotary", "sinusoidal", "none")
-    yield (
-        shape.positions not in placed,
-        f"machine.context above 1 takes positions {', '.join(placed)}, not {shape.positions}",
-    )
-    yield shape.attention != "full", f"machine.context above 1 takes full attention, not {shape.attention}"
+    """What needs to know the whole sequence outside of self-attention, or draws random numbers inside it."""
     yield shape.dropout > 0, "machine.context above 1 takes no dropout"
     yield shape.pooler, "machine.context above 1 takes no pooler: the first token is on one rank only"
     yield shape.stack == "encoder_decoder", "machine.context above 1 takes one stack, not an encoder_decoder"
@@ -141,10 +135,13 @@ def _pipeline_obstacles(mesh: Mesh, method: Method, shape: ModelShape, stages: i
         f"the schedule {method.schedule} needs micro-batches in multiples of machine.pipeline {mesh.pipeline}, "
         f"not {micro}",
     )
-    yield shape.tied, "a tied embedding can't lie on the first and the last pipeline stage: untie it, or pipeline 1"
     yield (
-        shape.stack != "decoder",
-        f"pipelining is for decoders, not for a stack of kind {shape.stack!r}: divide it by shard or tensor",
+        shape.tied and method.schedule == "zbv-zero-bubble" and mesh.shard > 1,
+        f"the schedule {method.schedule} has both ends of a tied model on one rank, which shard can't divide: use 1f1b",
+    )
+    yield (
+        shape.stack == "encoder_decoder",
+        "pipelining is for one stack, not for an encoder_decoder: divide it by shard or tensor",
     )
     yield shape.positions == "relative", "relative positions are shared by all layers and can't be cut by pipeline"
     yield shape.dropout > 0, "machine.pipeline above 1 takes no dropout"

@@ -13,7 +13,7 @@ from torch.distributed.fsdp import FSDPModule
 from torch.nn.parallel import DistributedDataParallel
 
 from isoflop.models import Batch
-from isoflop.parallel.gradients import add_up, clip_gradients
+from isoflop.parallel.gradients import add_twins, add_up, clip_gradients
 from isoflop.parallel.groups import Groups
 from isoflop.parallel.holding import Holding
 from isoflop.parallel.mesh import Method
@@ -71,6 +71,7 @@ class Parallelized(nn.Module):
             add_up(self.holdings, self.groups.averaged, divide_by=self.groups.averaged_over)
         if self.partial:
             add_up(self.partial, self.groups.tensor)
+        add_twins(self.holdings, self.groups.pipeline)
         return loss
 
     def whole_weights(self) -> dict[str, Tensor] | None:

@@ -21,6 +21,7 @@ from torch.distributed.pipelining import (
 
 from isoflop.models import Batch
 from isoflop.parallel.mesh import Mesh, Method, PipelineSchedule
+from isoflop.shapes import ModelShape
 
 SCHEDULES: dict[PipelineSchedule, Any] = {
     "1f1b": Schedule1F1B,
@@ -45,6 +46,20 @@ def stages_of(rank: int, mesh: Mesh, method: Method) -> tuple[int, ...]:
     return tuple(rank + chunk * mesh.pipeline for chunk in range(method.chunks))
 
 
+def owners_of_stages(mesh: Mesh, method: Method) -> list[int]:
+    """The rank of the pipeline that holds each stage, first stage first."""
+    owners = {stage: rank for rank in range(mesh.pipeline) for stage in stages_of(rank, mesh, method)}
+    return [owners[stage] for stage in sorted(owners)]
+
+
+def twin_rank(stage: int, shape: ModelShape, *, mesh: Mesh, method: Method) -> int | None:
+    """The rank that holds the other end of a tied model, where the one of `stage` holds one end and not both."""
+    owners = owners_of_stages(mesh, method)
+    if not shape.tied or owners[0] == owners[-1]:
+        return None
+    return {0: owners[-1], len(owners) - 1: owners[0]}.get(stage)
+
+
 def blocks_of(stage: int, *, stages: int, layers: int) -> range:
     """Which blocks a stage holds: as equal as can be, the first stages having one more where it doesn't divide."""
     each, more = divmod(layers, stages)
@@ -53,7 +68,7 @@ def blocks_of(stage: int, *, stages: int, layers: int) -> range:
 
 
 def cut_to_stage(model: Any, stage: int, *, stages: int) -> None:
-    """Take out of a decoder what is not of `stage`; what it reads is then hidden states, and so is what it gives."""
+    """Take out of a model what is not of `stage`; what it reads is then hidden states, and so is what it gives."""
     kept = blocks_of(stage, stages=stages, layers=len(model.blocks))
     model.blocks = Blocks({str(i): model.blocks[i] for i in kept})
     if stage > 0:
@@ -61,10 +76,12 @@ def cut_to_stage(model: Any, stage: int, *, stages: int) -> None:
         model.embed = lambda x_BTD, *_: x_BTD
     if stage < stages - 1:
         model.norm = model.head = None
+        if model.shape.stack == "encoder":
+            model.transform = model.transform_norm = model.pooler = model.pair_head = None
 
 
-LossParts = Callable[[Any, Batch], tuple[Tensor, Tensor | None]]
-"""A model and a batch to the loss of each sequence, summed over its targets, and that of all pairs' labels."""
+LossParts = Callable[[Any, Batch, bool], tuple[Tensor, Tensor | None]]
+"""A model and a batch to the loss summed over targets, of each sequence if so asked, and that of all pairs' labels."""
 
 
 class Part(nn.Module):
@@ -85,10 +102,10 @@ class Part(nn.Module):
         batch = Batch(x, targets, **others)
         if self.loss is None:
             return self.model.features(batch)  # type: ignore[operator]
-        nats_B, pairs = self.loss(self.model, batch)
+        nats, pairs = self.loss(self.model, batch, self.by_sequence)
         if self.by_sequence:
-            return nats_B
-        loss = nats_B.sum() * self.per_target
+            return nats
+        loss = nats.sum() * self.per_target
         if pairs is not None:
             loss = loss + pairs * self.per_pair
         return torch.stack((loss,))  # not a view of it: FSDP2 puts a hook there
@@ -138,7 +155,7 @@ def forward_only(
 
     torch's schedules with a split backward pass can't run without one.
     """
-    owners = {stage: rank for rank in range(mesh.pipeline) for stage in stages_of(rank, mesh, method)}
+    owners = owners_of_stages(mesh, method)
     me, losses = group.rank(), list[Tensor]()
     mine = dict(zip(stages_of(me, mesh, method), parts, strict=True))
     for piece in pieces:

@@ -113,7 +113,7 @@ def basis_of(source: Fit | Basis | str | Path, *, fixed: Mapping[str, Any] | Non
         basis = source
     elif isinstance(source, Fit):
         basis = _of_fit(source, "fit", fixed or {})
-    elif names_a_file(source):
+    elif isinstance(source, Path) or names_a_file(source):
         basis = _of_fit(read_fit(Path(source)), str(source), fixed or {})
     else:
         law, values = resolve(source)
@@ -152,9 +152,9 @@ def _refuse_what_is_no_loss(name: str, target: str) -> None:
         raise UserError(f"{name} predicts {target}, and a plan makes a loss small: plan on a law of the loss.")
 
 
-def names_a_file(source: str | Path) -> bool:
+def names_a_file(source: str) -> bool:
     """Whether `source` is a path, and not a law or a formula: something stands there, or it ends as a file does."""
-    return isinstance(source, Path) or os.path.exists(source) or Path(source).suffix.lower() in FILES
+    return os.path.exists(source) or Path(source).suffix.lower() in FILES
 
 
 def read_fit(path: Path) -> Fit:

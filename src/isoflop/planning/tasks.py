@@ -62,7 +62,7 @@ def task_of(source: Fit | str | Path) -> Task:
     """
     if isinstance(source, Fit):
         task = Task(source.law, source.values, source.target, "fit", source)
-    elif names_a_file(source):
+    elif isinstance(source, Path) or names_a_file(source):
         fit = read_fit(Path(source))
         task = Task(fit.law, fit.values, fit.target, str(source), fit)
     else:

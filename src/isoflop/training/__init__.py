@@ -1,5 +1,6 @@
 """Optimisers, schedules, one training loop, checkpoints, pretraining."""
 
+from isoflop.training.course import Measured, Prepared
 from isoflop.training.divided import pretrain_divided
 from isoflop.training.fusion import train_fused
 from isoflop.training.layout import layout_of
@@ -8,7 +9,7 @@ from isoflop.training.methods import SGD, AdamW, Muon, Rates
 from isoflop.training.optimizer import OptimizerConfig, build_optimizer
 from isoflop.training.plan import Plan, read_plan
 from isoflop.training.precision import Choice, choose, set_precision
-from isoflop.training.pretraining import Measured, Prepared, pretrain
+from isoflop.training.pretraining import pretrain
 from isoflop.training.schedule import Schedule
 from isoflop.training.schedules import SCHEDULES, RunSchedule
 from isoflop.training.speed import Speed, measure_speed

@@ -19,10 +19,11 @@ from isoflop.executors import alone
 from isoflop.models import IGNORED, Batch, draw_weight
 from isoflop.parallel import Checkpoints, Groups, Method, Parallelized, make_groups, parallelize, weights_on_meta
 from isoflop.runs import CurvePoint, read_run
+from isoflop.training.course import Event, Training
 from isoflop.training.interrupt import StopRequest
 from isoflop.training.layout import diloco_of, layout_of
 from isoflop.training.plan import Plan
-from isoflop.training.pretraining import CHECKPOINTS, Event, Training, settle
+from isoflop.training.pretraining import CHECKPOINTS, settle
 from isoflop.training.processor import processor_settings
 from isoflop.training.text import read_text
 from isoflop.training.trainee import Trainee

@@ -17,11 +17,11 @@ from isoflop.evaluation import ValidationLoss, validation_loss
 from isoflop.models import Batch
 from isoflop.parallel.diloco import DiLoCo, OuterStep
 from isoflop.training.checkpoint import load_checkpoint, save_checkpoint
+from isoflop.training.course import Training
 from isoflop.training.interrupt import StopRequest
 from isoflop.training.loop import Batches, Step
 from isoflop.training.plan import Plan
 from isoflop.training.precision import set_precision
-from isoflop.training.pretraining import Training
 from isoflop.training.spikes import Fault
 from isoflop.training.trainee import Trainee
 

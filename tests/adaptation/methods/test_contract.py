@@ -1,4 +1,4 @@
-"""What holds of every method, of encoders and decoders, with tied and untied embeddings."""
+"""What holds of every method, of each kind of model, with tied and untied embeddings."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ import torch
 
 from isoflop.adaptation import Ready, Recipe, Result, Split, Stepped, finetune, load_classifier, read_split
 from isoflop.adaptation.classifier import Classifier, usual_pooling
-from isoflop.adaptation.methods import METHODS, Method, load_body, save_body
+from isoflop.adaptation.methods import METHODS, Method
 from isoflop.adaptation.prediction import probabilities
 from isoflop.adaptation.pretrained import read_pretrained, tokenize
 from isoflop.errors import UserError
-from isoflop.models import load_model
+from isoflop.generation import Beams, Decoding, Greedy, Manner, read_generator, text_generator
+from isoflop.models import Batch, load_model
+from isoflop.models.adapter import load_body, save_body
 from isoflop.models.storage import read_weights
 from isoflop.runs import read_curve
 
@@ -69,6 +71,38 @@ def test_what_is_saved_computes_what_was_trained(
     else:
         with pytest.raises(UserError, match=r"no model\.json"):
             load_model(tmp_path)
+
+
+@pytest.mark.parametrize("method", [one for one in METHODS.values() if one.name != "head"], ids=lambda one: one.name)
+@pytest.mark.parametrize("stack", ["decoder", "encoder_decoder"])
+@pytest.mark.parametrize("tied", [True, False])
+def test_what_is_saved_writes_what_was_trained(
+    method: Method, stack: str, tied: bool, untrained: Callable[..., Path], tmp_path: Path
+) -> None:
+    pretrained = read_pretrained(untrained(stack, tied=tied), stacks=[stack])
+    body, method = pretrained.model.eval(), short(method)
+    manner = Manner(tokens={"eos_token_id": list(range(0, 300, 9)), "decoder_start_token_id": 5})
+    generator = text_generator(body, pretrained.tokenizer, pretrained.info, manner)
+    prompts, tokens = [[7, 8, 9, 10], [11], [12, 13, 14], list(range(40, 60))], torch.arange(20, 40)[None]
+    batch = Batch(tokens, tokens, source=tokens if stack == "encoder_decoder" else None)
+    decodings = [Decoding(choice, 10) for choice in (Greedy(), Beams(3))]
+    plain = body(batch)
+    method.prepare(body, seed=0)
+    with torch.no_grad():
+        for weight in [weight for weight in body.parameters() if weight.requires_grad]:
+            weight += 0.1 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(weight.numel()))
+    before = body(batch)
+    assert (before - plain).abs().max() > 1e-2
+    written = [generator.go_on(prompts, decoding) for decoding in decodings]
+    for one, decoding in zip(written, decodings, strict=True):  # what shares a batch makes no difference
+        assert [generator.go_on([prompt], decoding)[0] for prompt in prompts] == one
+    method.finish(body)
+    save_body(tmp_path, body, pretrained.info)
+    manner.write(tmp_path)
+    saved = read_generator(tmp_path)
+    torch.testing.assert_close(saved.model(batch), before, atol=2e-5, rtol=1e-4)
+    assert [saved.go_on(prompts, decoding) for decoding in decodings] == written
+    assert (tmp_path / "body").exists() == (method.name not in MERGED)
 
 
 @each_method

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from isoflop.adaptation.retrieval import BM25, WordIndex, measure, read_grades, read_queries, read_texts
+from isoflop.adaptation.retrieval import BM25, WordIndex, measure, read_documents, read_grades, read_queries
 from isoflop.adaptation.retrieval.bm25 import terms
 
 
@@ -45,7 +45,7 @@ def test_documents_without_a_word_are_no_error() -> None:
 @pytest.mark.data
 def test_cranfield_is_ranked_as_others_rank_it(data_dir: Path) -> None:
     folder = data_dir / "text" / "cranfield"
-    documents, queries = read_texts(folder / "docs.jsonl.gz"), read_queries(folder / "queries.jsonl")
+    documents, queries = read_documents(folder / "docs.jsonl.gz"), read_queries(folder / "queries.jsonl")
     grades = read_grades(folder / "qrels.txt", queries, documents)
     scores = measure(WordIndex(documents), queries, grades)
     assert len(scores.queries) == 225

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from isoflop.adaptation.retrieval import read_grades, read_queries, read_texts
+from isoflop.adaptation.retrieval import read_documents, read_grades, read_queries
 from isoflop.errors import UserError
 
 
 def test_a_title_goes_before_a_text_that_does_not_begin_with_it(collection: dict[str, Path]) -> None:
-    documents = read_texts(collection["documents"])
+    documents = read_documents(collection["documents"])
     assert documents.ids == ("a", "b", "c", "d")
     assert documents.texts[:2] == ("the cat sat on the mat", "pets a dog and a cat")
     assert documents.empty == [2]
@@ -20,11 +20,11 @@ def test_a_title_goes_before_a_text_that_does_not_begin_with_it(collection: dict
 def test_rows_without_an_id_are_numbered_from_one(tmp_path: Path) -> None:
     path = tmp_path / "docs.csv"
     path.write_text("text\nfirst\nsecond\n")
-    assert read_texts(path).ids == ("1", "2")
+    assert read_documents(path).ids == ("1", "2")
 
 
 def test_judgements_of_both_forms_are_the_same(collection: dict[str, Path]) -> None:
-    documents, queries = read_texts(collection["documents"]), read_queries(collection["queries"])
+    documents, queries = read_documents(collection["documents"]), read_queries(collection["queries"])
     found = read_grades(collection["grades"], queries, documents)
     assert found == [{0: 1, 1: 2}, {3: 1, 0: 0}, {}]
     collection["grades"].write_text("query-id\tcorpus-id\tscore\n1\ta\t1\n1\tb\t2\n2\td\t1\n2\ta\t0\n")
@@ -45,14 +45,14 @@ def test_judgements_of_both_forms_are_the_same(collection: dict[str, Path]) -> N
 def test_a_wrong_judgement_is_told_with_its_line(collection: dict[str, Path], content: str, message: str) -> None:
     collection["grades"].write_text(content)
     with pytest.raises(UserError, match=message):
-        read_grades(collection["grades"], read_queries(collection["queries"]), read_texts(collection["documents"]))
+        read_grades(collection["grades"], read_queries(collection["queries"]), read_documents(collection["documents"]))
 
 
 def test_an_id_that_comes_twice_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "docs.csv"
     path.write_text("id,text\n7,first\n7,second\n")
     with pytest.raises(UserError, match=r"line 3: the id '7' is that of line 2 too"):
-        read_texts(path)
+        read_documents(path)
 
 
 def test_an_empty_query_and_a_missing_column_are_refused(tmp_path: Path) -> None:
@@ -62,4 +62,4 @@ def test_an_empty_query_and_a_missing_column_are_refused(tmp_path: Path) -> None
         read_queries(path)
     path.write_text("id,words\n1,a\n")
     with pytest.raises(UserError, match="no column for the text"):
-        read_texts(path)
+        read_documents(path)

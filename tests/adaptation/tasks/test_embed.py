@@ -14,14 +14,14 @@ import torch.nn.functional as F
 
 from isoflop.adaptation import Files, Machine, Recipe, Result, finetune, load_adapted, method_named, task_named
 from isoflop.adaptation.joint import joint_in
-from isoflop.adaptation.pretrained import Tokenized
+from isoflop.adaptation.pretrained import Tokenized, read_pretrained
 from isoflop.adaptation.retrieval import read_embedder
 from isoflop.adaptation.retrieval.bi_encoder import BiEncoder, PairBatches, Pairs
 from isoflop.adaptation.retrieval.embedder import token_vectors
 from isoflop.errors import UserError
 from isoflop.models import Encoder
+from isoflop.runs import read_curve, read_run
 from isoflop.shapes import ModelShape
-from isoflop.training.loop import backward
 
 SHAPE = ModelShape(1, 16, 2, vocab=50, context=16, ffn=32, stack="encoder")
 QUERIES = Tokenized(((1, 2, 3), (4, 5), (6,)), 0)
@@ -87,12 +87,51 @@ def test_every_pair_is_seen_once_an_epoch_and_a_step_is_a_function_of_its_number
     assert pairs.tokens == (3 + 4) + (2 + 1) + (1 + 2) + (3 + 3) + (2 + 3)
 
 
-def test_a_batch_in_parts_has_gradients() -> None:
-    pairs = Pairs(QUERIES, DOCUMENTS, [(0, 0), (1, 1), (2, 2), (0, 3)], [])
-    model = bi_encoder(pairs)
+@pytest.mark.parametrize("negatives", [[], [2, 3, 3, 1]])
+def test_a_batch_in_parts_has_the_same_loss_and_gradients_and_needs_less_memory(negatives: list[int]) -> None:
+    pairs = Pairs(QUERIES, DOCUMENTS, [(0, 0), (1, 1), (2, 2), (0, 3)], negatives)
     batch = PairBatches(pairs, batch=4, seed=0).at(0)
-    expected = sum(model.loss(part).item() for part in batch.split(2)) / 2
-    assert backward(model, batch, parts=2).item() == pytest.approx(expected)
+    told = []
+    for parts in (1, 2, 3, 9):
+        model, kept, read = bi_encoder(pairs), [0], []
+        model.parts = parts
+        states = model.body.states
+        model.body.states = lambda one, states=states, read=read: read.append(len(one.inputs)) or states(one)
+
+        def keep(tensor: torch.Tensor, kept: list[int] = kept) -> torch.Tensor:
+            kept[0] += tensor.numel()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            loss = model.loss(batch)
+        loss.backward()
+        told.append(
+            (loss.item(), {name: w.grad for name, w in model.named_parameters() if w.grad is not None}, kept[0])
+        )
+        assert max(read) == math.ceil((4 + len(negatives)) / parts)
+        assert sum(read) == (8 + len(negatives)) * (1 if parts == 1 else 2)
+    for loss, gradients, kept in told[1:]:
+        assert loss == pytest.approx(told[0][0], abs=1e-5)
+        torch.testing.assert_close(gradients, told[0][1], atol=1e-5, rtol=1e-4)
+        assert kept < told[0][2] / 10
+
+
+def test_accumulate_does_not_change_what_is_learnt(
+    untrained: Callable[..., Path], pairs_tables: Files, tmp_path: Path
+) -> None:
+    """Without dropout, which is drawn for each part, curves are the same: negatives are those of the whole batch."""
+    split, curves = task_named("embed").read(pairs_tables), []
+    for parts in (1, 3):
+        recipe, out = Recipe(epochs=1, batch=40, precision="fp32", accumulate=parts), tmp_path / str(parts)
+        for _ in finetune(untrained("encoder"), split, out=out, recipe=recipe):
+            pass
+        curves.append([point.loss for point in read_curve(out)])
+    assert curves[0] == pytest.approx(curves[1], abs=1e-4)
+    strings = [text for query, ((answer,), _) in zip(split.train.texts, split.train.labels, strict=True)
+               for text in (query, answer)]  # fmt: skip
+    tokenizer = read_pretrained(untrained("encoder")).tokenizer
+    tokens = sum(len(tokenizer.encode(text, add_special_tokens=False).ids) for text in strings)
+    assert read_run(tmp_path / "3").tokens_per_byte == pytest.approx(tokens / sum(map(len, strings)))
 
 
 def animals(count: int, seed: int) -> list[tuple[str, str]]:
@@ -206,8 +245,6 @@ def test_what_makes_no_sense_is_refused(encoder: Path, pairs_tables: Files, tmp_
 
 def test_an_untrained_temperature_shows_in_nats(encoder: Path, pairs_tables: Files) -> None:
     """With a temperature so high that all documents are alike, the loss is ln of their number."""
-    from isoflop.adaptation.pretrained import read_pretrained
-
     split = task_named("embed", {"temperature": "10"}).read(pairs_tables)
     trial = split.task.trial(read_pretrained(encoder), split, Recipe())
     measured = trial.measure("test", is_last=True)

@@ -126,17 +126,26 @@ def embedding_synonyms(
 
 
 def translator(folder: Path, *, longest: int = 128) -> Callable[[Sequence[str]], list[str]]:
-    """A function of texts to their translations by the encoder-decoder in `folder`, greedily. Raises `UserError` where
-    there is none."""
-    from isoflop.generation import Greedy, read_generator
-    from isoflop.generation.decoding import Decoding
+    """A function of texts to their translations, greedily, by the model in `folder`: an encoder-decoder, or a decoder
+    that was fine-tuned with `--task seq2seq`. What has no text, or more than the model reads, comes back empty.
+
+    Raises `UserError` for another model.
+    """
+    from isoflop.generation import Decoding, read_generator
     from isoflop.models import EncoderDecoder
 
     model = read_generator(folder)
-    if not isinstance(model.model, EncoderDecoder):
-        raise UserError(f"{folder} is no encoder-decoder, and only those translate here.")
-    how = Decoding(Greedy(), max_tokens=longest)
-    return lambda texts: [one.text for one in model.write(list(texts), how)]
+    if not isinstance(model.model, EncoderDecoder) and model.manner.kind != "seq2seq":
+        raise UserError(f"{folder} was not made to translate: name a model that was fine-tuned with --task seq2seq.")
+    how = Decoding(max_tokens=longest)
+
+    def translate(texts: Sequence[str]) -> list[str]:
+        asked = {at: model.encode(text) for at, text in enumerate(texts) if text.strip()}
+        read = [at for at, tokens in asked.items() if len(tokens) < model.model.room]
+        written = dict(zip(read, model.go_on([asked[at] for at in read], how), strict=True))
+        return [written[at].text.strip() if at in written else "" for at in range(len(texts))]
+
+    return translate
 
 
 def word_tokens(tokenizer: Tokenizer) -> dict[int, str]:

@@ -98,7 +98,7 @@ class Synonyms:
 
 @dataclass(frozen=True)
 class BackTranslation:
-    """Into another language and back, by two translators of lists of texts.
+    """Into another language and back, by two translators of lists of texts; what one of them can't say stays.
 
     Sennrich et al. 2016, arXiv 1511.06709; as augmentation Xie et al. 2019, arXiv 1904.12848.
     """

@@ -1,6 +1,5 @@
 """What of a model is trained: all of it, its head alone, pairs of thin matrices, or what stands before its tokens."""
 
-from isoflop.adaptation.methods.adapter import is_adapted, load_body, save_body
 from isoflop.adaptation.methods.choosing import METHODS, method_named
 from isoflop.adaptation.methods.low_rank import Lora
 from isoflop.adaptation.methods.method import Method
@@ -16,8 +15,5 @@ __all__ = [
     "Method",
     "PrefixTuning",
     "PromptTuning",
-    "is_adapted",
-    "load_body",
     "method_named",
-    "save_body",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Protocol
 
+from isoflop.errors import UserError
 from isoflop.models import Model
 
 
@@ -34,3 +35,9 @@ class Method(Protocol):
     def finish(self, body: Model) -> None:
         """Make of the trained body what will be used: an ordinary model, or one with what `adapter` saves beside it."""
         ...
+
+
+def check_length(length: int) -> None:
+    """Raise `UserError` for a prompt of no vectors."""
+    if length < 1:
+        raise UserError(f"--prompt-length must be at least 1, not {length}.")

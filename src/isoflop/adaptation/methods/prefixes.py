@@ -9,19 +9,20 @@ from dataclasses import dataclass
 from typing import final
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from isoflop.adaptation.methods.refusing import check_length, refuse_encoder_decoder
+from isoflop.adaptation.methods.method import check_length
 from isoflop.errors import UserError
-from isoflop.models import Batch, Model
+from isoflop.models import Batch, EncoderDecoder, Model
 from isoflop.models.attention import Attention
 from isoflop.models.masks import View
+from isoflop.models.prompts import Prefix
 
 
 @dataclass(frozen=True)
 class PrefixTuning:
-    """`length` keys and values in each layer (Li and Liang 2021, arXiv 2101.00190, section 4.2), trained themselves.
+    """`length` keys and values in each layer (Li and Liang 2021, arXiv 2101.00190, section 4.2), trained themselves; of
+    an encoder-decoder in the self-attention of both stacks.
 
     They start as those that the layers give to tokens drawn at random (section 7.4: to start from activations is what
     makes it stable). They are behind the rotation of keys and take no place of the context.
@@ -37,7 +38,6 @@ class PrefixTuning:
 
     def prepare(self, body: Model, *, seed: int) -> None:
         """Put keys and values into the attention layers of `body`; nothing else of it is trained."""
-        refuse_encoder_decoder(body, "A prefix")
         if body.shape.attention not in ("full", "strided"):
             raise UserError(
                 f"A prefix has to be seen from everywhere, and this model's attention is {body.shape.attention!r}: "
@@ -64,7 +64,7 @@ def _drawn(body: Model, length: int, seed: int) -> dict[Attention, tuple[Tensor,
     for start in range(0, length, at_once):
         count = min(at_once, length - start)
         tokens_1P = torch.randint(body.shape.vocab, (1, count), generator=generator)
-        body.features(Batch(tokens_1P, tokens_1P))
+        body.features(Batch(tokens_1P, tokens_1P, source=tokens_1P if isinstance(body, EncoderDecoder) else None))
     body.train(was_training)
     found = {}
     for layer in layers:
@@ -72,27 +72,6 @@ def _drawn(body: Model, length: int, seed: int) -> dict[Attention, tuple[Tensor,
         assert isinstance(recorder, _Recorder)
         found[layer] = (torch.cat(recorder.keys, dim=1), torch.cat(recorder.values, dim=1))
     return found
-
-
-@final
-class Prefix(nn.Module):
-    """What stands at `Attention.prefix`: keys and values (K, P, C) before those of the tokens."""
-
-    def __init__(self, keys_KPC: Tensor, values_KPC: Tensor) -> None:
-        super().__init__()
-        self.keys_KPC, self.values_KPC = nn.Parameter(keys_KPC), nn.Parameter(values_KPC)
-
-    def forward(self, k_BKSC: Tensor, v_BKSC: Tensor, view: View) -> tuple[Tensor, Tensor, View]:
-        batch, length = len(k_BKSC), self.keys_KPC.shape[1]
-        seen = k_BKSC.shape[2]
-        k_BKSC = torch.cat((self.keys_KPC.to(k_BKSC.dtype).expand(batch, -1, -1, -1), k_BKSC), dim=2)
-        v_BKSC = torch.cat((self.values_KPC.to(v_BKSC.dtype).expand(batch, -1, -1, -1), v_BKSC), dim=2)
-        scores = view.scores
-        if scores is None and view.causal:
-            scores = k_BKSC.new_full((1, 1, seen, seen), -torch.inf, dtype=torch.float32).triu(1)
-        if scores is not None:
-            scores = F.pad(scores, (length, 0))
-        return k_BKSC, v_BKSC, View(False, scores, view.blind)
 
 
 @final
@@ -104,7 +83,8 @@ class _Recorder(nn.Module):
         self.keys: list[Tensor] = []
         self.values: list[Tensor] = []
 
-    def forward(self, k_BKSC: Tensor, v_BKSC: Tensor, view: View) -> tuple[Tensor, Tensor, View]:
+    def forward(self, k_BKSC: Tensor, v_BKSC: Tensor, view: View, *, is_kept: bool) -> tuple[Tensor, Tensor, View]:
+        del is_kept
         self.keys.append(k_BKSC[0].clone())
         self.values.append(v_BKSC[0].clone())
         return k_BKSC, v_BKSC, view

@@ -1,9 +1,9 @@
 """Finding the documents that answer a query: by a model's vectors, and by the words that both share (BM25)."""
 
 from isoflop.adaptation.retrieval.bm25 import BM25
-from isoflop.adaptation.retrieval.collection import Texts, read_grades, read_queries, read_texts
+from isoflop.adaptation.retrieval.collection import Texts, read_documents, read_grades, read_queries
 from isoflop.adaptation.retrieval.embedder import Embedder, read_embedder
-from isoflop.adaptation.retrieval.search import Hit, Index, VectorIndex, WordIndex, best, measure
+from isoflop.adaptation.retrieval.search import Hit, Index, VectorIndex, WordIndex, best_hits, measure
 
 __all__ = [
     "BM25",
@@ -13,10 +13,10 @@ __all__ = [
     "Texts",
     "VectorIndex",
     "WordIndex",
-    "best",
+    "best_hits",
     "measure",
+    "read_documents",
     "read_embedder",
     "read_grades",
     "read_queries",
-    "read_texts",
 ]

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from isoflop.adaptation.batches import padded
 from isoflop.adaptation.classifier import Pooling
@@ -50,14 +51,20 @@ class BiEncoder(TaskModel):
     −log e^{q·d⁺/τ} / Σ_d e^{q·d/τ}, where d runs over the batch's documents and hard negatives, without others that are
     known to belong to the query: InfoNCE (van den Oord et al. 2018, arXiv 1807.03748, equation 4) with the negatives of
     Karpukhin et al. 2020, arXiv 2004.04906, section 3.2. q and d have length 1, and τ is the temperature.
+
+    With `parts` the texts of a batch pass through the model so many at a time, and once more on the way back, so that
+    memory holds one part's states; every query still has the whole batch's documents (Gao et al. 2021, arXiv
+    2101.06983, which keeps gradients where states are computed anew here).
     """
 
     body: Model
     known: Tensor
 
-    def __init__(self, body: Model, pairs: Pairs, *, pooling: Pooling, temperature: float) -> None:
+    divides_itself = True
+
+    def __init__(self, body: Model, pairs: Pairs, *, pooling: Pooling, temperature: float, parts: int = 1) -> None:
         super().__init__()
-        self.body, self.pooling, self.temperature = body, pooling, temperature
+        self.body, self.pooling, self.temperature, self.parts = body, pooling, temperature, parts
         self.documents = len(pairs.documents)
         known = sorted({query * self.documents + document for query, document in pairs.pairs})
         self.register_buffer("known", torch.tensor(known), persistent=False)
@@ -68,16 +75,26 @@ class BiEncoder(TaskModel):
         assert batch.source_documents is not None
         assert batch.order is not None
         count, choices = batch.targets.shape
-        q_BD = batch_vectors(self.body, Batch(batch.inputs, batch.targets, batch.documents), self.pooling)
+        q_BD = self._vectors(Batch(batch.inputs, batch.inputs, batch.documents))
         sources, targets = (x.unflatten(1, (choices, -1)) for x in (batch.source, batch.source_documents))
-        read = Batch(sources.transpose(0, 1).flatten(0, 1), batch.targets, targets.transpose(0, 1).flatten(0, 1))
-        d_MD = batch_vectors(self.body, read, self.pooling)  # first the pairs' own documents, then the negatives
+        read_MS = sources.transpose(0, 1).flatten(0, 1)
+        d_MD = self._vectors(
+            Batch(read_MS, read_MS, targets.transpose(0, 1).flatten(0, 1))
+        )  # first the pairs' own documents, then the negatives
         scores_BM = q_BD @ d_MD.T / self.temperature
         pair_BM = batch.order[:, None] * self.documents + batch.targets.T.flatten()
         own_B = torch.arange(count, device=scores_BM.device)
         answers_BM = torch.isin(pair_BM, self.known)
         answers_BM[own_B, own_B] = False
         return F.cross_entropy(scores_BM.masked_fill(answers_BM, -torch.inf), own_B)
+
+    def _vectors(self, batch: Batch) -> Tensor:
+        """Vectors of length 1 of a batch's texts."""
+        if self.parts == 1:
+            return batch_vectors(self.body, batch, self.pooling)
+        some = batch.split(math.ceil(len(batch.inputs) / self.parts))
+        made = [checkpoint(batch_vectors, self.body, part, self.pooling, use_reentrant=False) for part in some]
+        return torch.cat(made)
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ class Texts:
         return [number for number, text in enumerate(self.texts) if not text.strip()]
 
 
-def read_texts(path: Path) -> Texts:
+def read_documents(path: Path) -> Texts:
     """Read documents or queries: a table (CSV, TSV, JSONL, Parquet; also gzipped) with columns for id and text.
 
     A column `title` is put before the text unless that begins with it. Without a column for the id, rows are numbered
@@ -59,8 +59,8 @@ def read_texts(path: Path) -> Texts:
 
 
 def read_queries(path: Path) -> Texts:
-    """Read queries as `read_texts` does. Raises `UserError` for one that is empty."""
-    queries = read_texts(path)
+    """Read queries as `read_documents` does. Raises `UserError` for one that is empty."""
+    queries = read_documents(path)
     if queries.empty:
         raise UserError(f"{path}: the query {queries.ids[queries.empty[0]]!r} is empty: fill it, or delete the row.")
     return queries

@@ -74,7 +74,7 @@ class Hit:
     score: float
 
 
-def best(scores_N: NDArray[np.float64], count: int) -> list[Hit]:
+def best_hits(scores_N: NDArray[np.float64], count: int) -> list[Hit]:
     """The `count` nearest documents, best first, equal ones as in the file, without what can't be found."""
     order = np.argsort(-scores_N, kind="stable")[:count]
     return [Hit(int(number), float(scores_N[number])) for number in order if scores_N[number] > -np.inf]

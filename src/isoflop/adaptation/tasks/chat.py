@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from isoflop.adaptation.conversations import Turns, conversation_lesson, manner_for_chat, read_conversations
 from isoflop.adaptation.pretrained import Pretrained
 from isoflop.adaptation.recipe import Recipe
@@ -17,6 +19,7 @@ from isoflop.adaptation.split import TRAIN, Split, make_split
 from isoflop.adaptation.task import Files, Floor, Measured, Predictor
 from isoflop.adaptation.writing import Lesson, LessonBatches, SavedWriter, Writer, check_method, lesson_nats
 from isoflop.errors import UserError
+from isoflop.evaluation.intervals import ratio
 from isoflop.evaluation.measure import Measure
 from isoflop.evaluation.scores import Figures
 from isoflop.generation import Decoding, Greedy, TextGenerator, read_generator, text_generator
@@ -55,7 +58,7 @@ class Chat:
         """How well a saved model predicts the answers of other conversations."""
         generator: TextGenerator = predictor.generator
         part = read_conversations(table, prompt=self.prompt, response=self.response)
-        lessons = [_cut(conversation_lesson(generator, turns), generator.model.shape.context) for turns in part.texts]
+        lessons = [_cut(conversation_lesson(generator, turns), generator.model.room) for turns in part.texts]
         return _measured(Writer(generator.model), lessons, part.texts)
 
     @staticmethod
@@ -139,7 +142,10 @@ def _measured(model: Writer, lessons: Sequence[Lesson], conversations: Sequence[
         nats=float(each.mean()),
         nats_standard_error=float(each.std() / math.sqrt(len(each))),
         lower_is_better=True,
-        measures={"nats per answer token": Measure(rows_N2, lambda m: m[..., 0] / m[..., 1], unit="conversations")},
+        measures={
+            "nats per answer token": Measure(rows_N2, ratio, unit="conversations"),
+            "perplexity": Measure(rows_N2, lambda means: np.exp(ratio(means)), unit="conversations"),
+        },
     )
     known = dict(zip(kept, each, strict=True))
     rows = [

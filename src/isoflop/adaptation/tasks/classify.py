@@ -22,11 +22,21 @@ from isoflop.adaptation.long_text.windows import LONGER
 from isoflop.adaptation.prediction import Guess, guesses, probabilities
 from isoflop.adaptation.pretrained import Pretrained
 from isoflop.adaptation.recipe import Recipe
-from isoflop.adaptation.saved import TASK, check_filled, damaged, load_adapted, load_body, put_head, save_adapted
+from isoflop.adaptation.saved import (
+    TASK,
+    check_filled,
+    damaged,
+    load_adapted,
+    load_body,
+    put_head,
+    read_temperature,
+    save_adapted,
+)
 from isoflop.adaptation.split import TRAIN, Split, check_measurable, make_split
 from isoflop.adaptation.table import LabelledTexts, read_labelled
 from isoflop.adaptation.task import Files, Floor, Measured, Predictor
 from isoflop.errors import UserError
+from isoflop.evaluation.calibration import with_temperature
 from isoflop.evaluation.classification import classification_measures, classification_scores
 from isoflop.models import Model
 from isoflop.models.storage import write_weights
@@ -98,17 +108,19 @@ class Classify:
         put_head(model.head, folder)
         if segments is not None and segments.over is not None:
             put_head(segments, folder, name=SEGMENTS)
-        return TextClassifier(model, tokenizer, tuple(map(str, labels)), reading)
+        return TextClassifier(model, tokenizer, tuple(map(str, labels)), reading, read_temperature(folder))
 
 
 @dataclass(frozen=True)
 class TextClassifier:
-    """A classifier with all that it needs to read text: tokenizer, names of labels, and what it reads of long texts."""
+    """A classifier with all that it needs to read text: tokenizer, names of labels, what it reads of long texts, and
+    what its logits are divided by (`isoflop evaluate --calibrate`)."""
 
     model: Classifier
     tokenizer: Tokenizer
     labels: tuple[str, ...]
     reading: Reading
+    temperature: float = 1.0
     inputs = ("text",)
 
     def predict(self, texts: Sequence[str]) -> list[Guess]:
@@ -120,7 +132,8 @@ class TextClassifier:
 
     def probabilities(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """The probability of every label for each text (N, K)."""
-        return probabilities(self.model, self.reading.tokens(self.tokenizer, texts))
+        found = probabilities(self.model, self.reading.tokens(self.tokenizer, texts))
+        return found if self.temperature == 1 else with_temperature(found, self.temperature)
 
     def rows(self, examples: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
         """Label, its probability and the text."""

@@ -18,6 +18,7 @@ from isoflop.adaptation.saved import save_adapted
 from isoflop.adaptation.split import TRAIN, Split, make_split
 from isoflop.adaptation.task import Files, Floor, Measured, Predictor
 from isoflop.adaptation.writing import Lesson, LessonBatches, SavedWriter, Writer, check_method, lesson_nats, manner_of
+from isoflop.evaluation.intervals import ratio
 from isoflop.evaluation.measure import Measure
 from isoflop.evaluation.scores import Figures
 from isoflop.generation import Decoding, Greedy, TextGenerator, read_generator, text_generator
@@ -48,9 +49,8 @@ class Generate:
         """How well a saved model predicts other texts."""
         generator: TextGenerator = predictor.generator
         texts = read_column(table, text=self.text).texts
-        return _measured(
-            Writer(generator.model), [pieces(generator, one, generator.model.shape.context) for one in texts], texts
-        )
+        longest = generator.model.room
+        return _measured(Writer(generator.model), [pieces(generator, one, longest) for one in texts], texts)
 
     @staticmethod
     def load(folder: Path, record: Mapping[str, Any]) -> Predictor:
@@ -122,7 +122,8 @@ def _measured(model: Writer, texts: Sequence[Sequence[Lesson]], words: Sequence[
         lower_is_better=True,
         measures={
             "bits per byte": Measure(rows_N3, _bits_per_byte, unit="texts"),
-            "nats per token": Measure(rows_N3, lambda means: means[..., 0] / means[..., 1], unit="texts"),
+            "nats per token": Measure(rows_N3, ratio, unit="texts"),
+            "perplexity": Measure(rows_N3, lambda means: np.exp(ratio(means)), unit="texts"),
         },
     )
     return Measured(scores, ("text", "nats"), [(text, f"{one:.6f}") for text, one in zip(words, each, strict=True)])

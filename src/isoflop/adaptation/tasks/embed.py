@@ -135,7 +135,7 @@ class EmbedTrial:
         texts = {name: [*one.queries, *one.documents] for name, one in self.collections.items()}
         self.tokens = {name: tokenize(pretrained.tokenizer, some, longest=self.longest) for name, some in texts.items()}
         pairs = self._pairs()
-        self.model = BiEncoder(body, pairs, pooling=self.pooling, temperature=temperature)
+        self.model = BiEncoder(body, pairs, pooling=self.pooling, temperature=temperature, parts=recipe.accumulate)
         self.batches, self.epoch_tokens = PairBatches(pairs, recipe.batch, recipe.seed), pairs.tokens
         self.notes = cut_notes(self.tokens, self.longest)
         self.facts = {"pooling": self.pooling, "longest": self.longest, "temperature": temperature}

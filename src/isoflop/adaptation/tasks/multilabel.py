@@ -19,14 +19,14 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from isoflop.adaptation.batches import TextBatches
-from isoflop.adaptation.classifier import POOLINGS, Pooling, pooled, usual_pooling
+from isoflop.adaptation.classifier import Pooling, pooled, usual_pooling
 from isoflop.adaptation.floor import fit_label_set_floor
 from isoflop.adaptation.heads import last_states, new_head
 from isoflop.adaptation.prediction import outputs
 from isoflop.adaptation.pretrained import Pretrained, Tokenized, cut_notes, tokenize
 from isoflop.adaptation.recipe import Recipe
 from isoflop.adaptation.rows import Record
-from isoflop.adaptation.saved import TASK, check_filled, damaged, load_body, put_head, save_adapted
+from isoflop.adaptation.saved import check_filled, labels_in, load_body, pooling_in, put_head, save_adapted
 from isoflop.adaptation.split import TRAIN, Split, make_split
 from isoflop.adaptation.table import Columns, Fault, LabelledTexts, as_text, filled, read_examples
 from isoflop.adaptation.task import Files, Floor, Measured, Predictor, TaskModel
@@ -75,14 +75,11 @@ class MultiLabel:
     @staticmethod
     def load(folder: Path, record: Mapping[str, Any]) -> Predictor:
         """The model in `folder`."""
-        labels, pooling, longest = record.get("labels"), record.get("pooling"), record.get("longest")
-        if not isinstance(labels, list) or pooling not in POOLINGS or not isinstance(longest, int):
-            raise damaged(folder / TASK)
+        (labels, longest), pooling = labels_in(folder, record), pooling_in(folder, record)
         body, tokenizer = load_body(folder)
-        assert isinstance(body, Model)
         model = LabelSetModel(body, len(labels), pooling=pooling)
         put_head(model.head, folder)
-        return LabelSets(model, tokenizer, tuple(map(str, labels)), longest)
+        return LabelSets(model, tokenizer, labels, longest)
 
     def _parse(self, record: Record, columns: Columns) -> tuple[str, tuple[str, ...]]:
         text = filled(record, str(columns.text), "text")

@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from isoflop.adaptation.batches import TextBatches
-from isoflop.adaptation.classifier import POOLINGS, Classifier, usual_pooling
+from isoflop.adaptation.classifier import Classifier, usual_pooling
 from isoflop.adaptation.floor import fit_floor
 from isoflop.adaptation.pairs import reads_pairs
 from isoflop.adaptation.prediction import Guess, guesses, outputs
 from isoflop.adaptation.pretrained import Pretrained, Tokenized, cut_notes, tokenize
 from isoflop.adaptation.recipe import Recipe
 from isoflop.adaptation.rows import Record
-from isoflop.adaptation.saved import TASK, check_filled, damaged, load_body, put_head, save_adapted
+from isoflop.adaptation.saved import check_filled, labels_in, load_body, pooling_in, put_head, save_adapted
 from isoflop.adaptation.split import TRAIN, Split, make_split
 from isoflop.adaptation.table import filled, read_examples
 from isoflop.adaptation.task import Files, Floor, Measured, Predictor
@@ -79,14 +79,11 @@ class Pairs:
     @staticmethod
     def load(folder: Path, record: Mapping[str, Any]) -> Predictor:
         """The model in `folder`."""
-        labels, pooling, longest = record.get("labels"), record.get("pooling"), record.get("longest")
-        if not isinstance(labels, list) or pooling not in POOLINGS or not isinstance(longest, int):
-            raise damaged(folder / TASK)
+        (labels, longest), pooling = labels_in(folder, record), pooling_in(folder, record)
         body, tokenizer = load_body(folder)
-        assert isinstance(body, Model)
         model = Classifier(body, len(labels), pooling=pooling)
         put_head(model.head, folder)
-        return PairClassifier(model, reads_pairs(tokenizer), tuple(map(str, labels)), longest)
+        return PairClassifier(model, reads_pairs(tokenizer), labels, longest)
 
 
 def _parse(record: Record, columns: PairColumns) -> tuple[tuple[str, str], str]:

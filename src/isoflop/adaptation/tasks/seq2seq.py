@@ -23,7 +23,17 @@ from isoflop.adaptation.writing import Lesson, LessonBatches, SavedWriter, Write
 from isoflop.errors import UserError
 from isoflop.evaluation.measure import Measure
 from isoflop.evaluation.scores import Figures
-from isoflop.evaluation.text_metrics import best_of, bleu, bleu_counts, bleu_of_means, chrf, exact_match, rouge
+from isoflop.evaluation.text_metrics import (
+    best_of,
+    bleu,
+    bleu_counts,
+    bleu_of_means,
+    chrf,
+    chrf_counts,
+    chrf_of_means,
+    exact_match,
+    rouge,
+)
 from isoflop.generation import Beams, Decoding, Greedy, read_generator, text_generator
 
 METRICS = ("bleu", "rouge")
@@ -171,7 +181,7 @@ def text_scores(found: Sequence[str], wanted: Sequence[Target], *, metric: str, 
         figures = {"BLEU": bleu(found, right), "chrF": chrf(found, right), "exact": float(values["exact"].mean())}
         measures = {
             "BLEU": Measure(bleu_counts(found, right), bleu_of_means),
-            "chrF": Measure(None, given=figures["chrF"]),
+            "chrF": Measure(chrf_counts(found, right), chrf_of_means),
             "exact": Measure(values["exact"]),
         }
     else:

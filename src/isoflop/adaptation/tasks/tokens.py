@@ -23,7 +23,7 @@ from isoflop.adaptation.prediction import outputs
 from isoflop.adaptation.pretrained import ENCODED_AT_ONCE, Pretrained, Tokenized
 from isoflop.adaptation.recipe import Recipe
 from isoflop.adaptation.rows import Record
-from isoflop.adaptation.saved import TASK, check_filled, damaged, load_body, put_head, save_adapted
+from isoflop.adaptation.saved import check_filled, labels_in, load_body, put_head, save_adapted
 from isoflop.adaptation.split import TRAIN, Split, make_split
 from isoflop.adaptation.table import Fault, LabelledTexts, read_examples
 from isoflop.adaptation.task import Files, Floor, Measured, Predictor, TaskModel
@@ -81,14 +81,11 @@ class Tokens:
     @staticmethod
     def load(folder: Path, record: Mapping[str, Any]) -> Predictor:
         """The model in `folder`."""
-        labels, longest = record.get("labels"), record.get("longest")
-        if not isinstance(labels, list) or not isinstance(longest, int):
-            raise damaged(folder / TASK)
+        labels, longest = labels_in(folder, record)
         body, tokenizer = load_body(folder)
-        assert isinstance(body, Model)
         model = Tagger(body, len(labels))
         put_head(model.head, folder)
-        return TextTagger(model, tokenizer, tuple(map(str, labels)), longest)
+        return TextTagger(model, tokenizer, labels, longest)
 
 
 def _parse(record: Record, columns: TokenColumns) -> tuple[tuple[str, ...], tuple[str, ...]]:

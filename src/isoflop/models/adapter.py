@@ -1,4 +1,4 @@
-"""An adapted model as a folder: an ordinary model, or a `body` folder with an adapter (prompts, prefixes) beside it.
+"""An adapted model as a folder: an ordinary model, or a `body` folder with an adapter (prompt, prefixes) beside it.
 
 Such a folder has no `model.json` of its own, so nothing can take it for an ordinary model and leave the adapter out.
 """
@@ -11,17 +11,15 @@ from typing import cast
 
 from torch import Tensor
 
-from isoflop.adaptation.methods.prefixes import Prefix
-from isoflop.adaptation.methods.prompts import Prompt
 from isoflop.errors import UserError
-from isoflop.models import Model, ModelInfo, load_model, save_model
 from isoflop.models.attention import Attention
 from isoflop.models.layers import Layers
-from isoflop.models.storage import read_weights, write_weights
+from isoflop.models.model import Model
+from isoflop.models.prompts import Prefix, Prompt
+from isoflop.models.storage import ADAPTER, BODY, ModelInfo, load_model, read_weights, save_model, write_weights
 
-ADAPTER, BODY = "adapter.safetensors", "body"
-PROMPT = "prompt.vectors_PD"
-PREFIX = re.compile(r"(blocks\.\d+\.attention)\.prefix\.(keys|values)_KPC")
+PROMPT = re.compile(r"(encoder\.|)prompt\.vectors_PD")
+PREFIX = re.compile(r"((?:\w+coder\.)?blocks\.\d+\.attention)\.prefix\.(keys|values)_KPC")
 
 
 def save_body(folder: Path, body: Model, info: ModelInfo) -> None:
@@ -59,7 +57,7 @@ def is_adapted(folder: Path) -> bool:
 def adapter_weights(body: Model) -> dict[str, Tensor]:
     """The weights of `body` that belong to a prompt or to prefixes, by name."""
     named = {name: weight.detach().float().cpu().contiguous() for name, weight in body.named_parameters()}
-    return {name: weight for name, weight in named.items() if name == PROMPT or PREFIX.fullmatch(name)}
+    return {name: weight for name, weight in named.items() if PROMPT.fullmatch(name) or PREFIX.fullmatch(name)}
 
 
 def take_off(body: Model) -> None:
@@ -74,12 +72,12 @@ def take_off(body: Model) -> None:
 def put_on(body: Model, weights: dict[str, Tensor], *, source: Path) -> None:
     """Give `body` the prompt or the prefixes in `weights`. Raises `UserError` for what does not fit it."""
     shape, layers = body.shape, dict(body.named_modules())
-    sizes = {PROMPT: (shape.width,)}
     pairs: dict[str, dict[str, Tensor]] = {}
     for name, weight in weights.items():
-        found = PREFIX.fullmatch(name)
-        if name == PROMPT and weight.ndim == 2 and weight.shape[1:] == sizes[name]:
-            cast(Layers, body).prompt = Prompt(weight)
+        found, prompt = PREFIX.fullmatch(name), PROMPT.fullmatch(name)
+        stack = layers.get(prompt[1].rstrip(".")) if prompt else None
+        if isinstance(stack, Layers) and weight.ndim == 2 and weight.shape[1] == shape.width:
+            stack.prompt = Prompt(weight)
         elif found and found[1] in layers and weight.shape[::2] == (shape.n_kv_heads, shape.head_size):
             pairs.setdefault(found[1], {})[found[2]] = weight
         else:
