@@ -55,7 +55,7 @@ def train(
         plan = dataclasses.replace(plan, train=dataclasses.replace(plan.train, seed=seed))
     if threads is not None and threads < 1:
         raise UserError(f"--threads must be at least 1, not {threads}.")
-    if device not in ("cpu", "cuda"):
+    if device.partition(":")[0] not in ("cpu", "cuda"):
         raise UserError(f"--device is {device!r}: choose cpu or cuda.")
     if nproc < 1 or restarts < 0:
         raise UserError("--nproc must be at least 1, and --restarts not below 0.")
