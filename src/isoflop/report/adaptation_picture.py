@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,17 +22,21 @@ LETTERS = ("o", "s", "D", "^", "v", "p", "P", "*")
 """Matplotlib's letters for the page's markers, in the order of `palette.SYMBOLS`."""
 PANEL = (4.6, 3.8)
 """Inches of a method's panel."""
+LETTERS_AN_INCH = 10
+"""Of a bold title of 11 points, at least."""
 
 
 def draw_adaptation(figure: Figure, study: AdaptationStudy) -> None:
     """Fill `figure` with a panel for each method."""
-    figure.set_size_inches(max(7.0, PANEL[0] * len(study.methods)), PANEL[1] + 0.6)
+    width = max(7.0, PANEL[0] * len(study.methods))
+    figure.set_size_inches(width, PANEL[1] + 0.6)
     panels = figure.subplots(1, len(study.methods), sharey=True, squeeze=False)[0]
     for axes, method in zip(panels, study.methods, strict=True):
         _panel(axes, study, method)
     panels[0].set_ylabel(f"accuracy on {study.judged}")
     panels[0].legend(frameon=False, fontsize=9, labelcolor=LIGHT["ink"], loc="lower right")
-    figure.suptitle(headline(study), x=0.01, ha="left", fontweight="bold", fontsize=11)
+    title = textwrap.fill(headline(study), int(width * LETTERS_AN_INCH))
+    figure.suptitle(title, x=0.01, ha="left", fontweight="bold", fontsize=11)
 
 
 def _panel(axes: Axes, study: AdaptationStudy, method: str) -> None:

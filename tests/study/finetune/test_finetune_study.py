@@ -11,11 +11,13 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from matplotlib.figure import Figure
 from typer.testing import CliRunner
 
 from isoflop.cli.app import app
 from isoflop.errors import UserError
-from isoflop.report import study_figure
+from isoflop.report import adaptation_picture, study_figure
+from isoflop.report.adaptation_records import read_adaptation_study
 from isoflop.runs import read_run
 from isoflop.settings import read_toml
 from isoflop.study.finetune import FinetuneStudyConfig, finetune_config, run_finetune_study
@@ -147,6 +149,14 @@ def test_the_picture_is_well_formed_and_the_same_each_time(study: Path, tmp_path
     first, second = (study_figure(study, tmp_path / name).read_bytes() for name in ("a.svg", "b.svg"))
     assert first == second
     ElementTree.fromstring(first)
+
+
+def test_a_long_headline_stays_in_the_picture(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(adaptation_picture, "headline", lambda _: "a model with a name: 0.764 of all " * 4)
+    figure = Figure(layout="constrained")
+    adaptation_picture.draw_adaptation(figure, read_adaptation_study(study))
+    figure.draw_without_rendering()
+    assert figure.texts[0].get_window_extent().x1 <= figure.bbox.width
 
 
 def test_the_commented_file_says_the_defaults(tmp_path: Path) -> None:
