@@ -87,6 +87,8 @@ def test_names_of_published_tables_can_be_copied_from_eighty_columns(command: Co
 
 
 def test_a_training_is_not_mixed_with_a_study(tmp_path: Path) -> None:
+    from isoflop.study.config import StudyConfig
+    from isoflop.study.study import settle_settings
     from isoflop.training import read_plan
     from isoflop.training.pretraining import settle
 
@@ -94,3 +96,7 @@ def test_a_training_is_not_mixed_with_a_study(tmp_path: Path) -> None:
     (tmp_path / "plan.toml").write_text(PLAN)
     with pytest.raises(UserError, match="holds a study"):
         settle(read_plan(tmp_path / "plan.toml"), tmp_path, divided=False)
+    (tmp_path / "study.json").unlink()
+    (tmp_path / "plan.json").write_text("{}")
+    with pytest.raises(UserError, match="holds a training"):
+        settle_settings(StudyConfig(), tmp_path)

@@ -239,12 +239,17 @@ def executor_for(on: str, machines: Resources, out: Path | str) -> Executor:
 
 
 def settle_settings(config: Any, out: Path) -> dict[str, Any]:
-    """A study's settings (dataclasses in a dataclass) as JSON holds them; refuses to mix two studies in one folder."""
+    """A study's settings (dataclasses in a dataclass) as JSON holds them.
+
+    Refuses to mix two studies, or a study and a training, in one folder.
+    """
     path = out / "study.json"
     settings: dict[str, Any] = json.loads(json.dumps(asdict(config)))
     settings.pop("machines")  # which machines train changes no number, and what they cost none either
     settings.pop("prices", None)
     if not path.exists():
+        if any((out / name).exists() for name in ("run.json", "job.json", "plan.json")):
+            raise UserError(f"{out} holds a training: choose another --out for the study.")
         return settings
     before = json.loads(path.read_text(encoding="utf-8"))
     changed = [
