@@ -16,6 +16,9 @@ from small_disk import SmallDisk
 
 BESIDE_THE_PROJECT = Path(__file__).resolve().parents[2] / "shared" / "data"
 SOURCE = Path(__file__).resolve().parents[1] / "src"
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+"""Before torch is imported: the threads of an operation on a tiny tensor wait for each other, and long where other work
+has the cores."""
 
 STUDY = """
 [corpus]
