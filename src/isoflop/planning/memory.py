@@ -163,5 +163,7 @@ def _activations(load: Workload, layout: Layout, *, last: bool) -> float:
 
 def _logits(load: Workload, layout: Layout) -> float:
     tokens = layout.micro_batch * load.shape.context / layout.context
+    if load.program.loss_entries:  # in chunks, each gone before the next
+        return load.program.element * min(tokens * load.shape.vocab / layout.tensor, load.program.loss_entries)
     sequence = layout.tensor if layout.sequence else 1
     return tokens * head_bytes(load.shape, load.program, tensor=layout.tensor, sequence=sequence)
