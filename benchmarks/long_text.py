@@ -9,7 +9,7 @@ from different parts of each book, so no sentence is in two of them; names of ch
 says where the telling words stand (start, middle, end, anywhere), or that all are of the labelled book (everywhere).
 
 Without `--model`, a small encoder (2 layers of width 64, context 256) is pretrained on the same novels' train parts
-first, and kept in OUT. Settings were chosen on dev.
+first, and kept in OUT.
 """
 
 from __future__ import annotations
