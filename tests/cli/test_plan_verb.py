@@ -2,31 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from isoflop.cli import main
-
 Command = Callable[..., tuple[int, str, str]]
 LAW = "chinchilla:besiroglu2024"
-
-
-@pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Command:
-    """`isoflop plan ARGUMENTS` in an own folder: exit code, stdout, stderr."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["isoflop", "plan", *arguments])
-        with pytest.raises(SystemExit) as end:
-            main()
-        printed = capsys.readouterr()
-        return int(end.value.code or 0), printed.out, printed.err
-
-    return run
 
 
 @pytest.mark.parametrize(
@@ -53,7 +35,7 @@ def test_a_mistake_is_one_sentence(command: Command, arguments: list[str], words
     Path("runs.csv").write_text("params,tokens,loss\n1e6,1e8,3\n")
     Path("fit").write_text("{}")
     Path("folder").mkdir()
-    code, _, errors = command(*arguments)
+    code, _, errors = command("plan", *arguments)
     assert code == 2, errors
     assert len(errors.splitlines()) == 1
     assert "[Errno" not in errors
@@ -62,7 +44,7 @@ def test_a_mistake_is_one_sentence(command: Command, arguments: list[str], words
 
 
 def test_a_plan_fits_eighty_columns_and_its_numbers_have_units(command: Command) -> None:
-    code, text, _ = command(LAW, "--flops", "1e21", "--ladder-flops", "1e19")
+    code, text, _ = command("plan", LAW, "--flops", "1e21", "--ladder-flops", "1e19")
     assert code == 0
     assert max(map(len, text.splitlines())) <= 80
     batches = [line for line in text.splitlines() if line.startswith("  batch ")]

@@ -35,7 +35,7 @@ def _root(version: bool = typer.Option(False, "--version", help="Print the versi
 
 
 def run() -> None:
-    """Run the command line; exits 0 when done, 2 on the user's mistake, 1 on ours, 130 when interrupted."""
+    """Do what the command line says; a mistake is told in its words, and exits 2 where it is the user's."""
     try:
         app()
     except UserError as error:
