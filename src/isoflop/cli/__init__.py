@@ -2,9 +2,7 @@
 
 import sys
 
-from isoflop.cli.interruption import unswallowed
-
-INTERRUPTED = 130
+from isoflop.cli.interruption import INTERRUPTED, unswallowed
 
 
 def main() -> None:

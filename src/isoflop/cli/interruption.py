@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+INTERRUPTED = 130
+"""The exit code."""
 AGAIN_SECONDS = 0.05
 IMPORT = "<frozen importlib._bootstrap>"
 """The file that Python's import says it is in."""

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from isoflop.cli.interruption import INTERRUPTED
 from isoflop.errors import MachineError, UserError
 
 OUTCOME = "ISOFLOP_OUTCOME"
@@ -23,7 +24,6 @@ HEARD = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 """Signals that the launcher passes on to the processes, which save what they have first;"""
 PATIENCE_SECONDS = 600
 """whoever then has not ended after this is killed."""
-INTERRUPTED = 130
 
 
 def launch(arguments: list[str], *, processes: int, restarts: int) -> int:
