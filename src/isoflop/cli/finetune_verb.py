@@ -117,14 +117,19 @@ def _repeat(few: FewLabels, model: Path, split: Split, out: Path, how: dict[str,
 
 
 def task_settings(options: list[str], text: str | None, label: str | None) -> dict[str, Any]:
-    """The task's settings by name; `--text` and `--label` are short for two of them."""
+    """The task's settings by name, a list where one is given again; `--text` and `--label` are short for two."""
     found: dict[str, Any] = {name: value for name, value in (("text", text), ("label", label)) if value is not None}
     for one in options:
         name, sign, value = one.partition("=")
         if not sign or not name:
             raise UserError(f"--option is {one!r}: write NAME=VALUE.")
-        found[name.replace("-", "_")] = value
+        name = name.replace("-", "_")
+        found[name] = [*_listed(found[name]), value] if name in found else value
     return found
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def _run(events: Iterator[Any], out: Path) -> Any:

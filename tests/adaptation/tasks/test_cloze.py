@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from isoflop.adaptation import Files, Recipe, Result, finetune, task_named
-from isoflop.adaptation.few_labels.cloze import questions_of, word_tokens
+from isoflop.adaptation import Files, Ready, Recipe, Result, finetune, task_named
+from isoflop.adaptation.few_labels.cloze import patterns_of, questions_of, word_tokens
 from isoflop.adaptation.few_labels.template import template_of, verbalizer_of
 from isoflop.adaptation.pretrained import read_pretrained
 from isoflop.adaptation.saved import load_adapted
@@ -44,7 +45,7 @@ def test_what_was_saved_says_the_same_as_the_model_itself_asked_by_hand(trained:
     assert isinstance(found, ClozeClassifier)
     said = found.rows([("the lovely film",), ("the awful [MASK] story",)])
     assert [row[0] for row in said] == ["good", "bad"]
-    body, questions = found.model.body.eval(), found.questions
+    body, (questions,) = found.model.body.eval(), found.patterns.questions
     tokens = questions.tokens(["the lovely film"]).sequences[0]
     place = tokens.index(questions.asked) if questions.asked is not None else len(tokens) - 1
     row = torch.tensor([tokens])
@@ -88,3 +89,46 @@ def test_a_word_of_several_tokens_is_refused(encoder: Path) -> None:
     words = verbalizer_of("0=terrible,1=g", ("0", "1"))
     with pytest.raises(UserError, match="'terrible' is not one token"):
         word_tokens(read_pretrained(encoder).tokenizer, template_of("{text}:{label}"), words)
+
+
+def test_several_patterns_are_all_learnt_and_their_mean_logits_tell(
+    encoder: Path, tables: dict[str, Path], tmp_path: Path
+) -> None:
+    forms = ["{text}:{label}", "so{label}:{text}", "{text} it{label}!"]
+    split = task_named("cloze", SETTINGS | {"template": forms}).read(Files(tables["train"], tables["dev"], None))
+    recipe = Recipe(epochs=2, learning_rate=1e-2, batch=16, precision="fp32")
+    ready, *_, result = finetune(encoder, split, out=tmp_path / "out", recipe=recipe)
+    assert isinstance(ready, Ready)
+    assert ready.steps == 2 * -(-3 * len(split.train) // 16)
+    assert isinstance(result, Result)
+    assert result.scores["dev"].figures["accuracy"] >= 0.9
+    found = load_adapted(tmp_path / "out")
+    assert isinstance(found, ClozeClassifier)
+    found.model.eval()
+    texts = ["the lovely film", "an awful and much longer story"]
+    for text, guess in zip(texts, found.predict(texts), strict=True):
+        rows = [torch.tensor([one.tokens([text]).sequences[0]]) for one in found.patterns.questions]
+        with torch.no_grad():
+            logits_PK = torch.cat([found.model(Batch(row, row))[:, 0] for row in rows]).double()
+        told_K = torch.softmax(logits_PK.mean(dim=0), dim=-1)
+        assert guess.label == found.labels[int(told_K.argmax())]
+        assert guess.probability == pytest.approx(float(told_K.max()), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("forms", "sentence"),
+    [
+        (["{text}:{label}", "{text}:{label}"], "is there twice"),
+        (["{text}:{label}", "{text}: {label}"], "other tokens in '{text}: {label}'"),
+    ],
+)
+def test_patterns_that_do_not_go_together_are_refused(forms: list[str], sentence: str, encoder: Path) -> None:
+    reads = read_pretrained(encoder)
+    words = verbalizer_of("0=t,1=a", ("0", "1"))
+    with pytest.raises(UserError, match=re.escape(sentence)):
+        patterns_of(reads.tokenizer, reads.info, (list(map(template_of, forms)), words), longest=24)
+
+
+def test_a_setting_given_again_is_refused_where_there_can_be_one() -> None:
+    with pytest.raises(UserError, match="verbalizer is given 2 times"):
+        task_named("cloze", {"verbalizer": ["0=b,1=g", "0=c,1=h"]})

@@ -87,6 +87,42 @@ def questions_of(tokenizer: Tokenizer, info: ModelInfo, template: Template, *, l
     return Questions(tokenizer, template, longest, marks.before, marks.after, marks.mask)
 
 
+@dataclass(frozen=True)
+class Patterns:
+    """The same asked in several ways, and the tokens of each label's words, which are the same in all."""
+
+    questions: tuple[Questions, ...]
+    words: tuple[tuple[int, ...], ...]
+
+    def __len__(self) -> int:
+        return len(self.questions)
+
+    def tokens(self, texts: Sequence[str]) -> Tokenized:
+        """All texts by the first pattern, then all by the next; a text counts as cut where it is most often."""
+        asked = [one.tokens(texts) for one in self.questions]
+        return Tokenized(tuple(row for one in asked for row in one.sequences), max(one.cut for one in asked))
+
+
+def patterns_of(
+    tokenizer: Tokenizer, info: ModelInfo, asking: tuple[Sequence[Template], Verbalizer], *, longest: int
+) -> Patterns:
+    """How `info`'s model is asked by each template. Raises `UserError` as `questions_of` and `word_tokens`, for a
+    template that is there twice, and where the words' tokens differ between templates."""
+    templates, verbalizer = asking
+    twice = next((one for at, one in enumerate(templates) if one in templates[:at]), None)
+    if twice is not None:
+        raise UserError(f"The template {twice.form!r} is there twice: leave one out.")
+    words = [word_tokens(tokenizer, one, verbalizer) for one in templates]
+    strange = next((one for one, tokens in zip(templates, words, strict=True) if tokens != words[0]), None)
+    if strange is not None:
+        raise UserError(
+            f"Labels' words are other tokens in {strange.form!r} than in {templates[0].form!r}: put a space before "
+            "{label} in all of the templates, or in none."
+        )
+    questions = tuple(questions_of(tokenizer, info, one, longest=longest) for one in templates)
+    return Patterns(questions, words[0])
+
+
 def word_tokens(tokenizer: Tokenizer, template: Template, verbalizer: Verbalizer) -> tuple[tuple[int, ...], ...]:
     """The token of each word of each label. Raises `UserError` for a word that is not one token."""
     found = []
@@ -111,11 +147,12 @@ class ClozeModel(TaskModel):
 
     body: Model
 
-    def __init__(self, body: Model, words: Sequence[Sequence[int]], asked: int | None) -> None:
+    def __init__(self, body: Model, patterns: Patterns) -> None:
         super().__init__()
-        self.body, self.asked = body, asked
-        self.sizes = [len(one) for one in words]
-        self.register_buffer("word_W", torch.tensor([token for one in words for token in one]), persistent=False)
+        self.body, self.asked, self.patterns = body, patterns.questions[0].asked, len(patterns)
+        self.sizes = [len(one) for one in patterns.words]
+        words = torch.tensor([token for one in patterns.words for token in one])
+        self.register_buffer("word_W", words, persistent=False)
 
     def forward(self, batch: Batch) -> Tensor:
         """Logits of labels (B, 1, K)."""

@@ -33,8 +33,10 @@ def task_class(name: str) -> type[Task]:
 
 
 def task_named(name: str, settings: dict[str, Any] | None = None) -> Task:
-    """The task as a value; a setting is of its field's type, or text that says it. Raises `UserError` for an unknown
-    name or setting, and for a value of the wrong kind."""
+    """The task as a value; a setting is of its field's type, or text that says it, or a list of such texts.
+
+    Raises `UserError` for an unknown name or setting, and for a value of the wrong kind.
+    """
     made, settings = task_class(name), settings or {}
     fields = {field.name: field for field in dataclasses.fields(made)}  # type: ignore[arg-type]
     strange = next((key for key in settings if key not in fields), None)
@@ -45,6 +47,10 @@ def task_named(name: str, settings: dict[str, Any] | None = None) -> Task:
 
 
 def _typed(key: str, value: Any, kind: str) -> Any:
+    if kind.startswith("tuple"):
+        return (value,) if isinstance(value, str) else tuple(value)
+    if isinstance(value, list):
+        raise UserError(f"The setting {key} is given {len(value)} times: give it once.")
     if not isinstance(value, str):
         return value
     try:

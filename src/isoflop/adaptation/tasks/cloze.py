@@ -1,7 +1,8 @@
 """One label for each text, told by the word that the pretrained model's own head puts into a template.
 
-Pattern-exploiting training's first step (Schick and Schütze 2020, arXiv 2001.07676): one pattern, fine-tuned; no new
-head, so few labels go far where the words fit.
+Pattern-exploiting training (Schick and Schütze 2020, arXiv 2001.07676) without a model for each pattern: one model
+learns all of them, and what it says of a text is the softmax of its logits' mean over the patterns (section 3.3 there).
+No new head, so few labels go far where the words fit.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from isoflop.adaptation.batches import TextBatches
-from isoflop.adaptation.few_labels.cloze import ClozeModel, Questions, questions_of, word_tokens
+from isoflop.adaptation.few_labels.cloze import ClozeModel, Patterns, patterns_of
 from isoflop.adaptation.few_labels.template import Template, Verbalizer, template_of, verbalizer_of
 from isoflop.adaptation.floor import fit_floor
 from isoflop.adaptation.prediction import Guess, guesses, outputs
@@ -34,9 +35,9 @@ from isoflop.models.storage import read_info
 
 @dataclass(frozen=True)
 class Cloze:
-    """A table with columns of texts and labels, a template with `{text}` and `{label}`, and the words of the labels."""
+    """A table with columns of texts and labels, templates with `{text}` and `{label}`, and the words of the labels."""
 
-    template: str = "{text} It was {label}."
+    template: tuple[str, ...] = ("{text} It was {label}.",)
     verbalizer: str | None = None
     text: str | None = None
     label: str | None = None
@@ -48,35 +49,36 @@ class Cloze:
     def read(self, files: Files) -> Split:
         """Read the parts as for `classify`. Raises `UserError` also for a template or words that can't be."""
         split = Classify(self.text, self.label).read(files)
-        template_of(self.template)
-        verbalizer_of(self.verbalizer, split.labels)
+        self.asking(split.labels)
         return replace(split, task=self)
 
     def trial(self, pretrained: Pretrained, split: Split, recipe: Recipe) -> ClozeTrial:
         """What the engine trains."""
-        words = verbalizer_of(self.verbalizer, split.labels)
-        return ClozeTrial(pretrained, split, recipe, (template_of(self.template), words))
+        return ClozeTrial(pretrained, split, recipe, self.asking(split.labels))
+
+    def asking(self, labels: Sequence[str]) -> tuple[tuple[Template, ...], Verbalizer]:
+        """Templates and words as they are meant. Raises `UserError` for some that can't be."""
+        return tuple(map(template_of, self.template)), verbalizer_of(self.verbalizer, labels)
 
     def examine(self, predictor: Any, table: Path) -> Measured:
         """Labels and their probabilities, and how right they are, on another table."""
         part = read_labelled(table, text=self.text, label=self.label)
         check_labels(part, predictor.labels, None)
-        found = _probabilities(predictor.model, predictor.questions.tokens(part.texts))
+        found = _probabilities(predictor.model, predictor.patterns.tokens(part.texts))
         return _measured(found, part.labels, predictor.labels)
 
     @staticmethod
     def load(folder: Path, record: Mapping[str, Any]) -> Predictor:
         """The model in `folder`."""
         try:
-            template = Template(record["template"])
+            templates = tuple(map(Template, record["templates"]))
             words = Verbalizer(tuple(record["labels"]), tuple(map(tuple, record["words"])))
             longest = int(record["longest"])
         except (KeyError, TypeError, ValueError, UserError):
             raise damaged(folder / TASK) from None
         body, tokenizer = load_body(folder)
-        questions = questions_of(tokenizer, read_info(folder), template, longest=longest)
-        model = ClozeModel(body, word_tokens(tokenizer, template, words), questions.asked)
-        return ClozeClassifier(model, questions, words.labels)
+        patterns = patterns_of(tokenizer, read_info(folder), (templates, words), longest=longest)
+        return ClozeClassifier(ClozeModel(body, patterns), patterns, words.labels)
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ class ClozeClassifier:
     """A model that answers cloze questions, how it is asked, and the names of the labels."""
 
     model: ClozeModel
-    questions: Questions
+    patterns: Patterns
     labels: tuple[str, ...]
     inputs = ("text",)
 
@@ -93,7 +95,7 @@ class ClozeClassifier:
         check_filled([(text,) for text in texts])
         if not texts:
             return []
-        return guesses(_probabilities(self.model, self.questions.tokens(texts)), self.labels)
+        return guesses(_probabilities(self.model, self.patterns.tokens(texts)), self.labels)
 
     def rows(self, examples: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
         """Label, its probability and the text."""
@@ -106,21 +108,22 @@ class ClozeTrial:
     """A `ClozeModel` on a table's texts."""
 
     def __init__(
-        self, pretrained: Pretrained, split: Split, recipe: Recipe, asking: tuple[Template, Verbalizer]
+        self, pretrained: Pretrained, split: Split, recipe: Recipe, asking: tuple[tuple[Template, ...], Verbalizer]
     ) -> None:
         self.pretrained, self.split = pretrained, split
-        template, words = asking
-        body, tokenizer = pretrained.model, pretrained.tokenizer
-        longest = recipe.tokens_of(body.shape.context)
-        questions = questions_of(tokenizer, pretrained.info, template, longest=longest)
-        self.tokens = {name: questions.tokens(part.texts) for name, part in split.parts.items()}
-        self.model = ClozeModel(body, word_tokens(tokenizer, template, words), questions.asked)
-        self.batches = TextBatches(self.tokens[TRAIN], split.answers(TRAIN), recipe.batch, recipe.seed)
+        templates, words = asking
+        longest = recipe.tokens_of(pretrained.model.shape.context)
+        patterns = patterns_of(pretrained.tokenizer, pretrained.info, asking, longest=longest)
+        self.tokens = {name: patterns.tokens(part.texts) for name, part in split.parts.items()}
+        self.model = ClozeModel(pretrained.model, patterns)
+        answers = split.answers(TRAIN) * len(patterns)
+        self.batches = TextBatches(self.tokens[TRAIN], answers, recipe.batch, recipe.seed)
         self.epoch_tokens = sum(map(len, self.tokens[TRAIN].sequences))
         self.notes = cut_notes(self.tokens, longest)
-        self.facts = {"labels": split.labels, "words": words.words, "template": template.form, "longest": longest}
+        forms = tuple(one.form for one in templates)
+        self.facts = {"labels": split.labels, "words": words.words, "templates": forms, "longest": longest}
         told = ", ".join(f"{label}: {' or '.join(one)}" for label, one in zip(words.labels, words.words, strict=True))
-        self.about = (f"Template: {template.form!r}", f"Words of labels: {told}")
+        self.about = (*(f"Template: {form!r}" for form in forms), f"Words of labels: {told}")
 
     def measure(self, part: str, *, is_last: bool) -> Measured:
         """Labels and their probabilities, and how right they are."""
@@ -144,9 +147,9 @@ def _measured(found: NDArray[np.float64], answers: Sequence[str], labels: tuple[
     return Measured(classification_scores(found, numbers, labels=labels), ("label", "predicted", "probability"), rows)
 
 
-def _probabilities(model: ClozeModel, texts: Tokenized) -> NDArray[np.float64]:
-    """The probability of every label for each text: (N, K)."""
-    found = np.empty((len(texts), len(model.sizes)))
-    for chosen, logits in outputs(model, texts):
-        found[chosen] = torch.softmax(logits[:, 0].double(), dim=-1).cpu().numpy()
-    return found
+def _probabilities(model: ClozeModel, questions: Tokenized) -> NDArray[np.float64]:
+    """The probability of every label for each text (N, K), of the questions that all patterns ask (P·N)."""
+    logits_QK = torch.empty((len(questions), len(model.sizes)), dtype=torch.float64)
+    for chosen, logits in outputs(model, questions):
+        logits_QK[chosen] = logits[:, 0].double().cpu()
+    return torch.softmax(logits_QK.unflatten(0, (model.patterns, -1)).mean(dim=0), dim=-1).numpy()
