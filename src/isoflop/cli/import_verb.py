@@ -12,26 +12,28 @@ def register(app: typer.Typer) -> None:
 
 
 def import_model(
-    checkpoint: Path = typer.Argument(..., help="The folder of a Hugging Face checkpoint (safetensors)."),
+    checkpoint: Path = typer.Argument(..., help="A Hugging Face checkpoint (folder, safetensors) or a GGUF file."),
     out: Path = typer.Option(..., "--out", metavar="DIR", help="Where the model goes."),
 ) -> None:
-    """Read a Hugging Face checkpoint (Llama, GPT-2, BERT, T5 and their like) as a model of isoflop."""
+    """Read a Hugging Face checkpoint (Llama, GPT-2, BERT, T5 and their like) or a GGUF file as a model of isoflop."""
     from isoflop.errors import UserError
     from isoflop.generation import Manner, read_manner
     from isoflop.models import from_hugging_face, save_model
+    from isoflop.models.gguf import as_checkpoint
 
     if (out / "model.json").exists():
         raise UserError(f"{out} holds a model already: delete it, or choose another folder with --out.")
-    model, info = from_hugging_face(checkpoint)
-    save_model(
-        out,
-        model,
-        parametrization=info.parametrization,
-        base=info.base,
-        objective=info.objective,
-        tokenizer=info.tokenizer,
-    )
-    manner = read_manner(checkpoint)
+    with as_checkpoint(checkpoint) as folder:
+        model, info = from_hugging_face(folder)
+        save_model(
+            out,
+            model,
+            parametrization=info.parametrization,
+            base=info.base,
+            objective=info.objective,
+            tokenizer=info.tokenizer,
+        )
+        manner = read_manner(folder)
     if manner != Manner():  # it says how it is asked, and which tokens end a text
         manner.write(out)
     shape = info.shape

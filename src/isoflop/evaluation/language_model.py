@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import io
 import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
-import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from isoflop.errors import UserError
 from isoflop.models import Batch, ModelInfo, from_hugging_face, load_model
+from isoflop.models.gguf import gguf_of, read_stock
 from isoflop.models.hugging_face_tokenizer import SpecialTokens
 from isoflop.models.opening import fitting, fitting_tokenizer
 from isoflop.models.storage import read_json_object
@@ -70,17 +67,15 @@ def read_language_model(path: Path) -> LanguageModel:
 
     Raises `UserError` where there is none, where it is no language model, and for a tokenizer that is another model's.
     """
-    if path.is_file() and path.suffix == ".gguf":
-        return _through_transformers(path.parent, path.name)
+    gguf = gguf_of(path)
+    if gguf is not None:
+        return _through_transformers(gguf.parent, gguf.name)
     if not path.is_dir():
         raise UserError(f"There is no folder or GGUF file {path}: name a trained model or a Hugging Face checkpoint.")
     ours = path / "model" if (path / "model" / "model.json").exists() else path
     if (ours / "model.json").exists():
         model, info = load_model(ours)
         return _of_ours(model, info, ours, ())
-    ggufs = sorted(path.glob("*.gguf"))
-    if len(ggufs) == 1 and not (path / "config.json").exists():
-        return _through_transformers(path, ggufs[0].name)
     return _from_checkpoint(path)
 
 
@@ -122,23 +117,9 @@ def _of_ours(model: nn.Module, info: ModelInfo, folder: Path, notes: tuple[str, 
 def _through_transformers(folder: Path, gguf: str | None, reason: UserError | None = None) -> LanguageModel:
     """`reason` is why the importer of ours could not read the checkpoint."""
     try:
-        from transformers import AutoModelForCausalLM, AutoTokenizer
-    except ImportError as error:
-        what = str(reason) if reason else f"{folder / str(gguf)} is a GGUF file."
-        raise UserError(f"{what} To read it through transformers: pip install transformers gguf.") from error
-    how: dict[str, Any] = {"local_files_only": True, **({"gguf_file": gguf} if gguf else {})}
-    try:
-        with _quiet():
-            tokenizer = AutoTokenizer.from_pretrained(folder, **how)
-            how |= {"dtype": torch.float32, "output_loading_info": True}
-            found: Any = AutoModelForCausalLM.from_pretrained(folder, **how)
-            stock, info = found
-    except Exception as error:  # transformers raises whatever its parts raise
-        what = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(f"{reason or folder}: transformers can't read it as a causal model either ({what}).") from error
-    missing = sorted(info["missing_keys"])
-    if missing:  # transformers draws them by chance, and only warns
-        raise UserError(f"The checkpoint in {folder} has no weight {missing[0]}: it is no causal language model.")
+        stock, tokenizer = read_stock(folder, gguf)
+    except UserError as error:
+        raise error if reason is None else UserError(f"{reason} And by transformers: {error}") from error
     bpe = getattr(tokenizer, "backend_tokenizer", None)
     if bpe is None:
         raise UserError(
@@ -157,14 +138,6 @@ def _through_transformers(folder: Path, gguf: str | None, reason: UserError | No
         facts=_facts(folder / gguf if gguf else folder, type(stock).__name__, stock, bpe),
         notes=(f"The model is computed by transformers ({type(stock).__name__}).",),
     )
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Without transformers' bars and hints, which go to standard error."""
-    with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
-        warnings.simplefilter("ignore")
-        yield
 
 
 def _start(folder: Path, tokenizer: Tokenizer) -> int | None:

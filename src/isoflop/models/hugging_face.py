@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from isoflop.errors import UserError
 from isoflop.files import write_json
 from isoflop.models.build import STACKS
+from isoflop.models.gguf import refuse_gguf
 from isoflop.models.hugging_face_bert import BERT, BERT_BODY
 from isoflop.models.hugging_face_class import Config, StockClass, choose, read
 from isoflop.models.hugging_face_gpt2 import GPT2
@@ -69,6 +70,7 @@ def from_hugging_face(folder: Path) -> tuple[nn.Module, ModelInfo]:
 
     Raises `UserError` for a class or a feature that no model here has, and for a checkpoint that is not whole.
     """
+    refuse_gguf(folder)
     config = read_json_object(folder / "config.json")
     stock = _class_of(config)
     theirs = _once(_with_prefix(_read_all(folder), stock), stock)
