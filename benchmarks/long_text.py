@@ -1,12 +1,16 @@
 """Ways to classify texts that are longer than the model, in one table: what is read, what it costs, how right it is.
 
     python benchmarks/long_text.py DATA OUT [--model DIR] [--place anywhere] [--texts 400] [--ways head,tail]
+    python benchmarks/long_text.py DATA OUT --dialogues --model DIR --max-length 32
 
-There are no labelled long documents among the public texts, so this makes some, and they are constructed: 1,100 words
-of one novel with 300 words of another put in. The label is the book that the 300 words are from, one of six; the rest
-is from six other books. DATA is a folder with the novels (`train.txt.gz` and `manifest.tsv`). Train, dev and test are
-from different parts of each book, so no sentence is in two of them; names of characters are, and tell much. `--place`
-says where the telling words stand (start, middle, end, anywhere), or that all are of the labelled book (everywhere).
+With `--dialogues` the texts are real ones, dialogues of doctors and patients (DATA is mts_dialog), whose label is the
+section of the report that they belong to, one of twenty; they are long beside `--max-length` alone.
+
+Otherwise this makes texts, and they are constructed: 1,100 words of one novel with 300 words of another put in. The
+label is the book that the 300 words are from, one of six; the rest is from six other books. DATA is a folder with the
+novels (`train.txt.gz` and `manifest.tsv`). Train, dev and test are from different parts of each book, so no sentence is
+in two of them; names of characters are, and tell much. `--place` says where the telling words stand (start, middle,
+end, anywhere), or that all are of the labelled book (everywhere).
 
 Without `--model`, a small encoder (2 layers of width 64, context 256) is pretrained on the same novels' train parts
 first, and kept in OUT.
@@ -71,11 +75,14 @@ def main() -> None:
     """Make the texts, train each way, print the table."""
     asked = _arguments()
     asked.out.mkdir(parents=True, exist_ok=True)
-    books = list(_books(asked.data))
-    if len(books) < BOOKS + OTHERS:
-        raise SystemExit(f"{asked.data} has {len(books)} whole novels, and {BOOKS + OTHERS} are needed")
-    files = _files(asked, books)
-    model = asked.model or _small_encoder(asked.out, books, asked.pretraining_tokens)
+    if asked.dialogues:
+        files, model = Files(*(asked.data / f"{part}.csv" for part in ("train", "valid", "test1"))), asked.model
+    else:
+        books = list(_books(asked.data))
+        if len(books) < BOOKS + OTHERS:
+            raise SystemExit(f"{asked.data} has {len(books)} whole novels, and {BOOKS + OTHERS} are needed")
+        files = _files(asked, books)
+        model = asked.model or _small_encoder(asked.out, books, asked.pretraining_tokens)
     print(f"{'way':15} {'test':>6} {'± s.e.':>7} {'dev':>6} {'tokens a text':>14} {'processor s':>12}")
     floor = None
     for way in asked.ways.split(","):
@@ -93,10 +100,12 @@ def main() -> None:
 
 def _measured(asked: argparse.Namespace, model: Path, files: Files, way: str) -> tuple[Result, float, float]:
     """The result, tokens read of a text, and processor time of training and measuring."""
-    split = task_named("classify", WAYS[way]).read(files)
+    columns = {"text": "dialogue", "label": "section_header"} if asked.dialogues else {}
+    split = task_named("classify", WAYS[way] | columns).read(files)
     longest = LONGEST_WINDOW if way == "window" else asked.max_length
     recipe = Recipe(learning_rate=asked.lr, epochs=asked.epochs, batch=16, longest=longest, seed=asked.seed)
-    started, out = time.process_time(), asked.out / f"{asked.place}-{way}-seed{asked.seed}"
+    what = "dialogues" if asked.dialogues else asked.place
+    started, out = time.process_time(), asked.out / f"{what}-{way}-seed{asked.seed}"
     *_, result = finetune(model, split, out=out, recipe=recipe, machine=Machine(1))
     assert isinstance(result, Result), f"{way} diverged"
     record = json.loads((out / "run.json").read_text())
@@ -170,6 +179,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--model", type=Path)
+    parser.add_argument("--dialogues", action="store_true", help="needs --model and --max-length")
     parser.add_argument("--place", choices=("anywhere", "start", "middle", "end", "everywhere"), default="anywhere")
     parser.add_argument("--texts", type=int, default=400, help="texts to train on; a quarter of it dev, half test")
     parser.add_argument("--epochs", type=int, default=6)
@@ -178,7 +188,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--ways", default=",".join(WAYS))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--pretraining-tokens", type=int, default=2_000_000)
-    return parser.parse_args()
+    asked = parser.parse_args()
+    if asked.dialogues and (asked.model is None or asked.max_length is None):
+        parser.error("--dialogues needs --model and --max-length")
+    return asked
 
 
 if __name__ == "__main__":
