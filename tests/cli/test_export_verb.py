@@ -15,6 +15,7 @@ from isoflop.cli.app import app
 from isoflop.data.tokens import TokenizerConfig, train_tokenizer
 from isoflop.errors import UserError
 from isoflop.models import Batch, build_model, load_model, parametrization, save_model
+from isoflop.models.storage import write_weights
 from isoflop.shapes import ModelShape
 
 SHAPE = ModelShape(layers=1, width=16, heads=2, vocab=300, context=16, ffn=40, norm="plain", tied=True)
@@ -112,3 +113,17 @@ def test_a_folder_without_weights_is_told(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="kept no weights"):
         run("export", tmp_path)
     assert names(tmp_path) == ["run.json"]
+
+
+def test_a_head_that_stays_behind_is_told(folder: Path) -> None:
+    (folder / "task.json").write_text('{"schema": 1, "task": "classify"}')
+    write_weights(folder / "head.safetensors", {"weight": torch.zeros(2, 16)})
+    assert "Note: the head of the task 'classify' (head.safetensors) stays behind" in run("export", folder)
+
+
+def test_what_is_no_checkpoint_is_not_imported(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"^There is no .*nothing: name the folder"):
+        run("import", tmp_path / "nothing", "--out", tmp_path / "out")
+    with pytest.raises(UserError, match="is no Hugging Face checkpoint"):
+        run("import", folder, "--out", tmp_path / "out")
+    assert not (tmp_path / "out").exists()

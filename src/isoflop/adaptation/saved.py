@@ -83,6 +83,8 @@ def read_record(folder: Path) -> tuple[Path, dict[str, Any]]:
     places = [(folder / inner, name) for inner in ("model", "") for name in (TASK, CLASSIFIER)]
     found = next((place / name for place, name in places if (place / name).exists()), None)
     if found is None:
+        if not folder.is_dir():
+            raise UserError(f"There is no folder {folder}: name one that isoflop finetune made.")
         raise UserError(f"{folder} has no {TASK}: name a folder that isoflop finetune made.")
     record = read_json_object(found)
     if record.get("schema") != SCHEMA or not isinstance(record.get("task"), str):

@@ -125,9 +125,10 @@ def _on_text(model: Path, data: list[str], against: Path | None, how: dict[str, 
     from isoflop.evaluation.evaluate_text import evaluate_text
     from isoflop.evaluation.perplexity import Reading
     from isoflop.evaluation.texts import read_texts
+    from isoflop.report.wording import plural
 
     texts = read_texts(data, **how["which"])
-    print(f"{len(texts.documents):,} texts, {texts.bytes:,} bytes", flush=True)
+    print(f"{plural(len(texts.documents), 'text')}, {texts.bytes:,} bytes", flush=True)
     with progress_bar("measuring") as tell:
         return evaluate_text(
             model, texts, against=against, reading=Reading(**how["reading"]), resampling=how["resampling"], tell=tell

@@ -101,7 +101,8 @@ def _say(verdict: dict[str, Any]) -> None:
         measured = "none" if cell["measured"] is None else f"{1 - cell['measured']:.3f}"
         held = {None: "", True: "inside", False: "outside"}[cell["inside"]]
         table.add_row(cell["model"], cell["method"], predicted, measured, held)
-    console.print(table)
+    if verdict["predicted"]:
+        console.print(table)
     print(f"{verdict['inside']} of {verdict['compared']} predictions held.")
     print(f"One point of accuracy more than at {labels:,} labels costs:")
     for answer in verdict["answers"]:

@@ -80,6 +80,7 @@ def finetune_verb(
     Run the same command again to go on with an interrupted fine-tuning.
     """
     from isoflop.adaptation import AnswerLoss, Files, Machine, Recipe, method_named, task_named
+    from isoflop.adaptation.hub import model_folder
     from isoflop.adaptation.joint import joint_in
     from isoflop.adaptation.losses import weights_in
     from isoflop.adaptation.scratch import first_model, is_shape
@@ -92,7 +93,10 @@ def finetune_verb(
     wanted |= {"method": method_named(method, rank=rank, targets=_names(targets), length=prompt_length)}
     recipe = Recipe(learning_rate=lr, batch=batch, epochs=epochs, **wanted)
     settings = option if long is None else [*option, f"long={long}"]
-    split = task_named(task, task_settings(settings, text, label)).read(Files.of(data, dev, test))
+    chosen = task_named(task, task_settings(settings, text, label))
+    if not is_shape(model):
+        model_folder(model)  # so that a name that is nowhere is told before tables are read
+    split = chosen.read(Files.of(data, dev, test))
     _say_what_was_read(split)
     few = FewLabels(augment, pseudo_label, confidence)
     split = few.enlarged(split, seed)

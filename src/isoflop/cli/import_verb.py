@@ -23,7 +23,11 @@ def import_model(
 
     if (out / "model.json").exists():
         raise UserError(f"{out} holds a model already: delete it, or choose another folder with --out.")
+    if not checkpoint.exists():
+        raise UserError(f"There is no {checkpoint}: name the folder of a Hugging Face checkpoint, or a GGUF file.")
     with as_checkpoint(checkpoint) as folder:
+        if not (folder / "config.json").is_file():
+            raise UserError(f"{checkpoint} is no Hugging Face checkpoint (no config.json in it) and no GGUF file.")
         model, info = from_hugging_face(folder)
         save_model(
             out,

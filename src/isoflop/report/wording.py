@@ -114,4 +114,4 @@ def listed(items: Sequence[str]) -> str:
 
 def plural(number: int, thing: str) -> str:
     """A number of things: "1 run", "12 runs"."""
-    return f"{number} {thing}{'' if number == 1 else 's'}"
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"

@@ -42,6 +42,8 @@ from isoflop.models import Model
 from isoflop.models.storage import write_weights
 
 SEGMENTS = "segments.safetensors"
+SHOWN = 6
+"""Labels that a sentence names."""
 """Weights of the small Transformer over segments, where there is one."""
 
 
@@ -231,7 +233,8 @@ def check_labels(part: LabelledTexts, labels: tuple[str, ...], train: Path | Non
             if label not in known:
                 where = f"{part.source}, {place}: the label {label!r}"
                 if train is None:
-                    raise UserError(f"{where} is none of the model's ({', '.join(labels[:6])}, …): it can't be right.")
+                    some = ", ".join(labels[:SHOWN]) + (", …" if len(labels) > SHOWN else "")
+                    raise UserError(f"{where} is none of the model's ({some}): it can't be right.")
                 raise UserError(
                     f"{where} is not in {train}, so nothing can learn it: add examples of it there, or correct it."
                 )
