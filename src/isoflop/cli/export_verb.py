@@ -16,11 +16,10 @@ def export_model(
     out: Path = typer.Option(None, "--out", help="Where the checkpoint goes; DIR/hugging_face if not said."),
 ) -> None:
     """Write the model in DIR as a stock Hugging Face checkpoint, tokenizer included."""
-    from isoflop.adaptation.saved import HEAD, TASK
+    from isoflop.adaptation.stock import export_adapted, reads_states
     from isoflop.errors import UserError
     from isoflop.generation import MANNER, add_to_checkpoint, read_manner
     from isoflop.models import load_model, to_hugging_face
-    from isoflop.models.storage import read_json_object
 
     target = folder / "hugging_face" if out is None else out
     source = folder if (folder / "model.json").exists() or not (folder / "model").is_dir() else folder / "model"
@@ -29,11 +28,14 @@ def export_model(
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise UserError(f"{target} is there already: delete it, or choose another folder with --out.")
     model, info = load_model(source)
-    stock = to_hugging_face(model, target, tokenizer=info.tokenizer)
+    note = ""
+    if reads_states(source):
+        stock, note = export_adapted(source, model, info, target)
+    else:
+        stock = to_hugging_face(model, target, tokenizer=info.tokenizer)
     if (source / MANNER).exists():
         add_to_checkpoint(read_manner(source), target)
     tokenizer = "with its tokenizer" if info.tokenizer else "without a tokenizer, since the model has none"
-    task = read_json_object(source / TASK).get("task") if (source / HEAD).exists() else None
     print(f"{target}: {stock.name}, {sum(weight.numel() for weight in model.parameters()):,} parameters, {tokenizer}")
-    if task is not None:
-        print(f"Note: the head of the task {task!r} ({HEAD}) stays behind: {stock.name} has no place for it.")
+    if note:
+        print(f"Note: {note}")

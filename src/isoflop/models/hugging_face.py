@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -41,28 +43,67 @@ from isoflop.shapes import ModelShape
 EXPORTED: Sequence[StockClass] = (*LLAMA, STARCODER, GPT2, *BERT, T5)
 """In the order in which export tries them."""
 IMPORTED: Sequence[StockClass] = (*EXPORTED, QWEN2, BERT_BODY)
+OWN_HEADS = ("head.", "transform.", "transform_norm.", "pooler.", "pair_head.")
+"""Weights that an encoder has behind its states."""
 NOT_WEIGHTS = re.compile(r"rotary_emb\.inv_freq$|\.attn\.(masked_)?bias$|position_ids$")
 """Constants that older versions of transformers stored with the weights."""
 
 
-def to_hugging_face(model: nn.Module, folder: Path, *, tokenizer: Path | None = None) -> StockClass:
+@dataclass(frozen=True)
+class StockHead:
+    """What a stock class for a task has in place of the head for words: how its name ends ("Model", which has none,
+    "ForTokenClassification"), the head's weights by their names, and fields of config.json."""
+
+    ending: str
+    weights: Mapping[str, Tensor] = field(default_factory=dict)
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+
+def to_hugging_face(
+    model: nn.Module, folder: Path, *, tokenizer: Path | None = None, head: StockHead | None = None
+) -> StockClass:
     """Write `model` to `folder` as a checkpoint that transformers loads as it is; returns the class it became.
 
-    `tokenizer` is the path of a tokenizer.json. config.json comes last, so a folder that has one is whole. Raises
-    `UserError`, with the switch that prevents it, for a model that no stock class computes.
+    `tokenizer` is the path of a tokenizer.json. With a `head`, which encoders of BERT's kind can have, the model's own
+    is left out. config.json comes last, so a folder that has one is whole. Raises `UserError`, with the switch that
+    prevents it, for a model that no stock class computes.
     """
     shape = model.shape
     assert isinstance(shape, ModelShape)
-    stock = choose(shape, EXPORTED)
+    stock = choose(shape, EXPORTED) if head is None else _with_head(shape, head)
     config = stock.config(shape)
     factors = stock.factors(shape, logit_scale(model), config)
-    theirs = to_theirs(_weights_of(model, shape), stock.rows(shape), shape=shape, factors=factors)
+    weights = _weights_of(model, shape)
+    if head is None:
+        theirs = to_theirs(weights, stock.rows(shape), shape=shape, factors=factors)
+    else:
+        body = {name: weight for name, weight in weights.items() if not name.startswith(OWN_HEADS)}
+        rows = stock.rows(replace(shape, transform=False))
+        theirs = {**to_theirs(body, rows, shape=shape, factors=factors), **head.weights}
+    if head is not None and not head.weights:
+        theirs = {name.removeprefix(stock.prefix): weight for name, weight in theirs.items()}
     tokens = write_tokenizer(folder, tokenizer, shape)
     write_weights(folder / "model.safetensors", theirs)
     numbers = _token_numbers(tokens, shape)
-    write_json(folder / "generation_config.json", _for_generation(numbers))
-    write_json(folder / "config.json", _config(stock, config, numbers))
+    if head is None:
+        write_json(folder / "generation_config.json", _for_generation(numbers))
+    write_json(folder / "config.json", _config(stock, config, numbers) | dict(head.fields if head else {}))
     return stock
+
+
+def is_bert(shape: ModelShape) -> bool:
+    """Whether a class of BERT's kind computes the states of `shape`, whatever head it has."""
+    return shape.stack == "encoder" and any(not one.obstacles(_plain(shape)) for one in BERT)
+
+
+def _plain(shape: ModelShape) -> ModelShape:
+    """With the head that every class of BERT's kind can have."""
+    return replace(shape, transform=True, pooler=False)
+
+
+def _with_head(shape: ModelShape, head: StockHead) -> StockClass:
+    found = choose(_plain(shape), BERT)
+    return replace(found, name=found.name.replace("ForMaskedLM", head.ending))
 
 
 def from_hugging_face(folder: Path) -> tuple[nn.Module, ModelInfo]:
