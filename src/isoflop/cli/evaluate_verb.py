@@ -86,7 +86,7 @@ def _on_harness(model: Path, harness: str, against: Path | None, how: dict[str, 
 
 def _on_table(model: Path, data: list[str], against: Path | None, how: dict[str, Any]) -> Evaluated:
     from isoflop.adaptation.examination import evaluate_task, write_predictions
-    from isoflop.cli.finetune_verb import task_settings
+    from isoflop.cli.task_settings import task_settings
 
     if len(data) != 1:
         raise UserError(f"A fine-tuned model is measured on one table, and {len(data)} files came.")
@@ -104,8 +104,8 @@ def _on_table(model: Path, data: list[str], against: Path | None, how: dict[str,
 
 def _calibrated(model: Path, table: Path, dev: Path, how: dict[str, Any]) -> Evaluated:
     from isoflop.adaptation.calibrated import evaluate_calibration, keep
-    from isoflop.cli.finetune_verb import task_settings
     from isoflop.cli.tables import print_table
+    from isoflop.cli.task_settings import task_settings
 
     settings = task_settings(how["option"], None, None)
     found = evaluate_calibration(model, table, dev=dev, settings=settings, resampling=how["resampling"])

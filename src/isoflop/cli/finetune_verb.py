@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from isoflop.cli.few_labels_options import AUGMENT, CONFIDENCE, PSEUDO_LABEL, FewLabels
+from isoflop.cli.task_settings import task_settings
 from isoflop.errors import UserError
 
 if TYPE_CHECKING:
@@ -80,7 +81,6 @@ def finetune_verb(
     Run the same command again to go on with an interrupted fine-tuning.
     """
     from isoflop.adaptation import AnswerLoss, Files, Machine, Recipe, method_named, task_named
-    from isoflop.adaptation.hub import model_folder
     from isoflop.adaptation.joint import joint_in
     from isoflop.adaptation.losses import weights_in
     from isoflop.adaptation.scratch import first_model, is_shape
@@ -94,8 +94,7 @@ def finetune_verb(
     recipe = Recipe(learning_rate=lr, batch=batch, epochs=epochs, **wanted)
     settings = option if long is None else [*option, f"long={long}"]
     chosen = task_named(task, task_settings(settings, text, label))
-    if not is_shape(model):
-        model_folder(model)  # so that a name that is nowhere is told before tables are read
+    _check_there(model)
     split = chosen.read(Files.of(data, dev, test))
     _say_what_was_read(split)
     few = FewLabels(augment, pseudo_label, confidence)
@@ -109,6 +108,15 @@ def finetune_verb(
         _say_what_came_out(_run(few.events(model, split, out=out, **how), out), out)
 
 
+def _check_there(model: Path) -> None:
+    """So that a model that is nowhere is told before tables are read."""
+    from isoflop.adaptation.hub import model_folder
+    from isoflop.adaptation.scratch import is_shape
+
+    if not is_shape(model):
+        model_folder(model)
+
+
 def _repeat(few: FewLabels, model: Path, split: Split, out: Path, how: dict[str, Any]) -> None:
     """Several fine-tunings, told in one table."""
     from isoflop.adaptation.repeats import finetune_repeatedly, plan_repeats
@@ -118,22 +126,6 @@ def _repeat(few: FewLabels, model: Path, split: Split, out: Path, how: dict[str,
     repeats = plan_repeats(split, seed=how.pop("seed"), seeds=seeds_in(how.pop("seeds")), folds=how.pop("folds"))
     events = finetune_repeatedly(model, repeats, out=out, **how)
     say_summary(_run(few.with_origins(events, split, out), out), out)
-
-
-def task_settings(options: list[str], text: str | None, label: str | None) -> dict[str, Any]:
-    """The task's settings by name, a list where one is given again; `--text` and `--label` are short for two."""
-    found: dict[str, Any] = {name: value for name, value in (("text", text), ("label", label)) if value is not None}
-    for one in options:
-        name, sign, value = one.partition("=")
-        if not sign or not name:
-            raise UserError(f"--option is {one!r}: write NAME=VALUE.")
-        name = name.replace("-", "_")
-        found[name] = [*_listed(found[name]), value] if name in found else value
-    return found
-
-
-def _listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
 
 
 def _run(events: Iterator[Any], out: Path) -> Any:
