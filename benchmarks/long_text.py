@@ -42,9 +42,10 @@ WAYS = {
     "segments-max": {"long": "segments", "join": "max"},
     "hierarchical": {"long": "hierarchical"},
     "window": {"long": "window"},
+    "strided": {"long": "strided"},
 }
 LONGEST_WINDOW = 2_560
-"""Tokens that the model with windows reads: all of these texts."""
+"""Tokens that a model with windows or strides reads: all of these texts."""
 PLAN = """
 schema = 1
 [shape]
@@ -102,7 +103,7 @@ def _measured(asked: argparse.Namespace, model: Path, files: Files, way: str) ->
     """The result, tokens read of a text, and processor time of training and measuring."""
     columns = {"text": "dialogue", "label": "section_header"} if asked.dialogues else {}
     split = task_named("classify", WAYS[way] | columns).read(files)
-    longest = LONGEST_WINDOW if way == "window" else asked.max_length
+    longest = LONGEST_WINDOW if way in ("window", "strided") else asked.max_length
     recipe = Recipe(learning_rate=asked.lr, epochs=asked.epochs, batch=16, longest=longest, seed=asked.seed)
     what = "dialogues" if asked.dialogues else asked.place
     started, out = time.process_time(), asked.out / f"{what}-{way}-seed{asked.seed}"

@@ -74,6 +74,7 @@ def test_every_way_trains_saves_loads_and_predicts_the_same(
         ("hierarchical", "prefix"),
         ("hierarchical", "prompt"),
         ("window", "lora"),
+        ("strided", "lora"),
     ],
 )
 def test_ways_go_with_methods(encoder: Path, long_files: Files, tmp_path: Path, way: str, method: str) -> None:
@@ -81,7 +82,7 @@ def test_ways_go_with_methods(encoder: Path, long_files: Files, tmp_path: Path, 
     recipe = Recipe(method=method_named(method, rank=2 if method == "lora" else None), epochs=1)
     ready, *_ = finetune(encoder, split, out=tmp_path, recipe=recipe, machine=Machine(1))
     assert isinstance(ready, Ready)
-    if way == "window":  # the model with windows is what the method was put into
+    if way in ("window", "strided"):  # the model with windows is what the method was put into
         assert ready.trained < 0.1 * ready.params
     told = [row.split(",") for row in (tmp_path / "predictions-test.csv").read_text().splitlines()[1:]]
     again = load_classifier(tmp_path).predict(split.parts["test"].texts)
@@ -94,13 +95,16 @@ def test_segments_find_what_one_end_does_not_show(encoder: Path, long_files: Fil
     assert result.scores["test"].accuracy > 0.9
 
 
-def test_windows_make_the_context_longer_and_are_saved(encoder: Path, long_files: Files, tmp_path: Path) -> None:
-    split = task_named("classify", {"long": "window"}).read(long_files)
+@pytest.mark.parametrize("pattern", ["window", "strided"])
+def test_windows_make_the_context_longer_and_are_saved(
+    pattern: str, encoder: Path, long_files: Files, tmp_path: Path
+) -> None:
+    split = task_named("classify", {"long": pattern}).read(long_files)
     for _ in finetune(encoder, split, out=tmp_path, recipe=Recipe(epochs=1), machine=Machine(1)):
         pass
     body = load_classifier(tmp_path).model.body
-    assert (body.shape.context, body.shape.attention, body.shape.attention_span) == (128, "window", 16)
-    with pytest.raises(UserError, match="--long window does not go with prompt"):
+    assert (body.shape.context, body.shape.attention, body.shape.attention_span) == (128, pattern, 16)
+    with pytest.raises(UserError, match=f"--long {pattern} does not go with prompt"):
         next(finetune(encoder, split, out=tmp_path / "prompt", recipe=Recipe(method=method_named("prompt"))))
     with pytest.raises(UserError, match="longer than the model's 32 tokens"):
         next(finetune(encoder, split, out=tmp_path / "short", recipe=Recipe(longest=32)))

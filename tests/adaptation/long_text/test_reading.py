@@ -37,7 +37,7 @@ def test_one_end_or_both_are_read(tokenizer: Tokenizer, way: str, words: list[in
 
 def test_a_text_that_just_fits_is_read_whole_by_every_way(tokenizer: Tokenizer) -> None:
     text = " ".join(f"w{n}" for n in range(2, 12))
-    for way in ("head", "tail", "both", "segments", "hierarchical", "window"):
+    for way in ("head", "tail", "both", "segments", "hierarchical", "window", "strided"):
         found = Reading(12, way).tokens(tokenizer, [text])
         assert [list(one) for one in found.sequences] == [[START, *range(2, 12), END]]
         assert found.cut == 0

@@ -88,6 +88,18 @@ def test_a_model_with_windows_reads_short_texts_as_before_and_long_ones_further(
     assert not moved[:-7].any()
 
 
+def test_a_strided_model_also_sees_what_is_far_by_whole_spans(body: Encoder) -> None:
+    longer = with_windows(body, 32, "strided").eval()
+    assert (longer.shape.context, longer.shape.attention, longer.shape.attention_span) == (32, "strided", 4)
+    short = padded([[3, 4, 5, 6]])
+    torch.testing.assert_close(longer.states(short), body.states(short))
+    long = Batch(torch.arange(3, 33)[None], torch.zeros(1, 1, dtype=torch.int64))
+    changed = Batch(long.inputs.clone(), long.targets)
+    changed.inputs[0, -1] = 40
+    moved = (longer.states(long) - longer.states(changed)).abs().amax(dim=-1)[0] > 1e-6
+    assert moved.all()  # in two layers: whole spans, then the window
+
+
 def test_windows_are_refused_where_they_are_there_already_or_make_nothing_longer(body: Encoder) -> None:
     with pytest.raises(UserError, match="full attention"):
         with_windows(with_windows(body, 32), 64)  # type: ignore[arg-type]

@@ -2,6 +2,6 @@
 
 from isoflop.adaptation.long_text.reading import WAYS, Reading
 from isoflop.adaptation.long_text.segments import JOINS, Segments
-from isoflop.adaptation.long_text.windows import with_windows
+from isoflop.adaptation.long_text.windows import LONGER, PATTERNS, with_windows
 
-__all__ = ["JOINS", "WAYS", "Reading", "Segments", "with_windows"]
+__all__ = ["JOINS", "LONGER", "PATTERNS", "WAYS", "Reading", "Segments", "with_windows"]

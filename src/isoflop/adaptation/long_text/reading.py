@@ -15,9 +15,9 @@ from isoflop.adaptation.pretrained import ENCODED_AT_ONCE, Tokenized, no_token, 
 from isoflop.errors import UserError
 from isoflop.shapes import ModelShape
 
-LOST = {"head": "ends", "tail": "beginnings", "both": "middles", "window": "ends"}
+LOST = {"head": "ends", "tail": "beginnings", "both": "middles", "window": "ends", "strided": "ends"}
 """What is cut off a text that is too long."""
-WAYS = ("head", "tail", "both", "segments", "hierarchical", "window")
+WAYS = ("head", "tail", "both", "segments", "hierarchical", "window", "strided")
 FIRST_SHARE = 4
 """Of both ends the first has one token in so many (Sun et al. 2019, arXiv 1905.05583, section 5.3.1: 128 of 510)."""
 OVERLAP_SHARE = 8
@@ -28,10 +28,10 @@ OVERLAP_SHARE = 8
 class Reading:
     """How long texts are read, `longest` tokens at a time.
 
-    `head`, `tail` and `both` read so many tokens of a text and drop the rest, `window` reads so many by attention to
-    near tokens. `segments` reads a text in pieces of so many, which overlap by an eighth, and joins their vectors by
-    `join`; `hierarchical` joins them by a small Transformer. Of a text with more than `most` segments so many are read,
-    evenly spaced.
+    `head`, `tail` and `both` read so many tokens of a text and drop the rest, `window` and `strided` read so many by
+    attention to near tokens, or to those and some far ones. `segments` reads a text in pieces of so many, which overlap
+    by an eighth, and joins their vectors by `join`; `hierarchical` joins them by a small Transformer. Of a text with
+    more than `most` segments so many are read, evenly spaced.
     """
 
     longest: int
@@ -54,7 +54,7 @@ class Reading:
     def tokens(self, tokenizer: Tokenizer, texts: Sequence[str]) -> Tokenized:
         """Token numbers of what is read of each text; segments stand one behind the other, all but the last of them
         `longest` tokens long. Raises `UserError` for a text that has no token at all."""
-        if self.way in ("head", "window"):
+        if self.way in ("head", "window", "strided"):
             return tokenize(tokenizer, texts, longest=self.longest)
         sequences, cut = [], 0
         for start in range(0, len(texts), ENCODED_AT_ONCE):

@@ -17,8 +17,7 @@ from tokenizers import Tokenizer
 from isoflop.adaptation.batches import TextBatches
 from isoflop.adaptation.classifier import POOLINGS, Classifier, usual_pooling
 from isoflop.adaptation.floor import fit_floor
-from isoflop.adaptation.long_text import Reading, with_windows
-from isoflop.adaptation.long_text.windows import LONGER
+from isoflop.adaptation.long_text import LONGER, PATTERNS, Reading, with_windows
 from isoflop.adaptation.prediction import Guess, guesses, probabilities
 from isoflop.adaptation.pretrained import Pretrained
 from isoflop.adaptation.recipe import Recipe
@@ -80,11 +79,12 @@ class Classify:
     def trial(self, pretrained: Pretrained, split: Split, recipe: Recipe) -> ClassifyTrial:
         """What the engine trains."""
         context = pretrained.model.shape.context
-        if self.long == "window":
+        pattern = next((one for one in PATTERNS if one == self.long), None)
+        if pattern is not None:
             if recipe.method.places:
-                raise UserError(f"--long window does not go with {recipe.method.name}: only near tokens would see it.")
+                raise UserError(f"--long {pattern} does not go with {recipe.method.name}: not all tokens would see it.")
             context = LONGER * context if recipe.longest is None else recipe.longest
-            longer = with_windows(pretrained.model, recipe.tokens_of(context))
+            longer = with_windows(pretrained.model, recipe.tokens_of(context), pattern)
             pretrained = replace(pretrained, model=longer, info=replace(pretrained.info, shape=longer.shape))
         reading = Reading(recipe.tokens_of(context), self.long, self.join, self.most)
         if reading.is_segmented and recipe.joint is not None and recipe.joint.text is None:
