@@ -54,7 +54,7 @@ def finetune_verb(
     epochs: int = typer.Option(3, "--epochs", help="How often each text is seen."),
     max_length: int = typer.Option(None, "--max-length", help="Longest text in tokens; else the model's context."),
     long: str = typer.Option(
-        None, "--long", help="Long texts: head, tail, both, segments, hierarchical, window, strided."
+        None, "--long", help="Long text: head, tail, both, segments, hierarchical, window, strided"
     ),
     pooling: str = typer.Option(None, "--pooling", help="mean, first or last token; encoders mean, decoders last."),
     precision: str = typer.Option("auto", "--precision", help="auto, fp32 or bf16."),
