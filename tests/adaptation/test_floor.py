@@ -36,3 +36,19 @@ def test_the_floor_of_sst2_is_the_known_one(data_dir: Path) -> None:
     floor = fit_floor(read_split(folder / "train.csv", dev=folder / "dev.csv", test=folder / "test.csv"))
     assert floor is not None
     assert floor.scores["test"].accuracy == pytest.approx(0.814, abs=0.002)
+
+
+def test_of_very_many_texts_some_are_counted_and_every_label_is_among_them(
+    tmp_path: Path, write_table: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [("good film", "1"), ("bad film", "0")] * 20
+    rows[7] = ("a rare opinion", "2")
+    split = read_split(
+        write_table(tmp_path / "train.csv", rows),
+        test=write_table(tmp_path / "test.csv", [("good", "1"), ("bad", "0"), ("rare opinion", "2")]),
+    )
+    monkeypatch.setattr("isoflop.adaptation.floor.MOST_TEXTS", 9)
+    floor = fit_floor(split)
+    assert floor is not None
+    assert floor.description.endswith("C = 10, of 9 texts of train at even distances")
+    assert floor.scores["test"].accuracy == 1.0
