@@ -10,15 +10,24 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModel, AutoModelForQuestionAnswering, AutoModelForTokenClassification, AutoTokenizer
+from transformers import (
+    AutoModel,
+    AutoModelForQuestionAnswering,
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+    AutoTokenizer,
+)
 from typer.testing import CliRunner
 
+from isoflop.adaptation.classifier import Classifier, pooling_for
 from isoflop.adaptation.retrieval import read_embedder
 from isoflop.adaptation.saved import save_adapted
 from isoflop.adaptation.span_answers import SpanModel
+from isoflop.adaptation.tasks.multilabel import LabelSetModel
 from isoflop.adaptation.tasks.tokens import Tagger
 from isoflop.cli.app import app
 from isoflop.data.tokens import TokenizerConfig, train_tokenizer
+from isoflop.errors import UserError
 from isoflop.models import Batch, Encoder, Model, ModelInfo, build_model, parametrization
 from isoflop.shapes import ModelShape
 
@@ -51,7 +60,10 @@ TEXTS = ["some words", "words and some other words"]
 @pytest.fixture(params=list(SHAPES))
 def body(request: pytest.FixtureRequest) -> Model:
     """An encoder in BERT's manner whose weights are all off their start."""
-    shape = SHAPES[request.param]
+    return build(SHAPES[request.param])
+
+
+def build(shape: ModelShape) -> Any:
     model, _ = build_model(shape, parametrization("u-mup"), base=shape, seed=0)
     with torch.no_grad():
         for number, weight in enumerate(model.parameters()):
@@ -115,6 +127,33 @@ def test_what_answers_questions_is_a_stock_class_that_does(body: Model, tmp_path
         there = torch.ones_like(batch.inputs) if batch.documents is None else batch.documents
         for at, other in enumerate((told.start_logits, told.end_logits)):
             assert (mine[:, at] - other)[there > 0].abs().max() <= 1e-4
+
+
+@pytest.mark.parametrize(("task", "model"), [("classify", Classifier), ("multilabel", LabelSetModel)])
+def test_behind_the_pooler_a_head_is_a_stock_sequence_classifier(task: str, model: Any, tmp_path: Path) -> None:
+    body = build(BERT)
+    ours = model(body, 3, pooling="pooler", seed=1).eval()
+    record = {"task": task, "labels": ["a", "b", "c"], "pooling": "pooler", "longest": 24}
+    folder, said = exported(tmp_path, body, ours.head.state_dict(), record)
+    assert "BertForSequenceClassification" in said
+    theirs, loading = AutoModelForSequenceClassification.from_pretrained(folder, output_loading_info=True)
+    assert not loading["missing_keys"]
+    assert not loading["unexpected_keys"]
+    assert theirs.config.problem_type.startswith("multi" if task == "multilabel" else "single")
+    for batch in batches():
+        with torch.no_grad():
+            told = theirs.eval()(input_ids=batch.inputs, attention_mask=batch.documents).logits
+            mine = ours(batch).reshape(told.shape)
+        assert mine.std() > 1e-3
+        assert (mine - told).abs().max() <= 1e-4
+
+
+def test_a_pooler_is_trained_and_wanted_where_there_is_one_only() -> None:
+    ours = Classifier(build(BERT), 3, pooling="pooler")
+    unread = {id(weight) for weight in ours.unread()}
+    assert not unread & {id(weight) for weight in ours.body.pooler.parameters()}
+    with pytest.raises(UserError, match="has no pooler"):
+        pooling_for(build(SHAPES["a body alone"]), "pooler")
 
 
 def test_a_classifier_without_a_stock_class_leaves_its_body(body: Model, tmp_path: Path) -> None:

@@ -12,18 +12,19 @@ from torch import Tensor, nn
 
 from isoflop.adaptation.long_text.segments import Segments
 from isoflop.adaptation.task import TaskModel
+from isoflop.errors import UserError
 from isoflop.models import PADDING, Batch, Encoder, Model
 
-Pooling = Literal["mean", "first", "last"]
-POOLINGS: tuple[Pooling, ...] = ("mean", "first", "last")
+Pooling = Literal["mean", "first", "last", "pooler"]
+POOLINGS: tuple[Pooling, ...] = ("mean", "first", "last", "pooler")
 HEAD_STD = 0.02
 """First weights of the head, as BERT's (Devlin et al. 2019, arXiv 1810.04805, and its code)."""
 
 
 @final
 class Classifier(TaskModel):
-    """`body` with a linear `head` behind the mean of a text's states, or the state of its first or last token; where
-    texts are read in segments, behind what `segments` makes of theirs.
+    """`body` with a linear `head` behind the mean of a text's states, the state of its first or last token, or what the
+    body's own pooler makes of the first; where texts are read in segments, behind what `segments` makes of theirs.
 
     `features` and `head` are what the loss asks for, and a batch's targets are (B, 1): numbers of labels.
     """
@@ -49,14 +50,23 @@ class Classifier(TaskModel):
 
     def _read(self, batch: Batch) -> Tensor:
         """One vector of each sequence: (B, D)."""
-        body = self.body
-        x_BTD = body.states(batch) if isinstance(body, Encoder) else body.features(batch)
-        return pooled(x_BTD, batch.documents, self.pooling)
+        return text_vectors(self.body, batch, self.pooling)
 
 
-def usual_pooling(body: Model) -> Pooling:
-    """An encoder's tokens have all seen the text; of a decoder's only the last has."""
-    return "mean" if isinstance(body, Encoder) else "last"
+def pooling_for(body: Model, wanted: Pooling | None) -> Pooling:
+    """What is wanted, else the mean of an encoder, whose tokens have all seen the text, and a decoder's last token,
+    which alone has. Raises `UserError` for a pooler that `body` has not."""
+    if wanted == "pooler" and not body.shape.pooler:
+        raise UserError("--pooling pooler needs an encoder that was trained on sentence pairs: this one has no pooler.")
+    return wanted or ("mean" if isinstance(body, Encoder) else "last")
+
+
+def text_vectors(body: Model, batch: Batch, pooling: Pooling) -> Tensor:
+    """One vector of each text, before what `body` has for its own objective: (B, D)."""
+    if not isinstance(body, Encoder):
+        return pooled(body.features(batch), batch.documents, pooling)
+    x_BTD = body.states(batch)
+    return body.first_pooled(x_BTD) if pooling == "pooler" else pooled(x_BTD, batch.documents, pooling)
 
 
 def pooled(x_BTD: Tensor, documents: Tensor | None, pooling: Pooling) -> Tensor:

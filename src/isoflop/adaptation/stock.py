@@ -3,19 +3,22 @@ class has a place for it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
-from isoflop.adaptation.saved import HEAD, TASK, labels_in, pooling_in, read_record
+from isoflop.adaptation.saved import HEAD, TASK, pooling_in, read_record
 from isoflop.files import write_json
 from isoflop.models import ModelInfo, to_hugging_face
 from isoflop.models.hugging_face import StockHead, is_bert
 from isoflop.models.hugging_face_class import StockClass
 from isoflop.models.storage import read_weights
 
+Weights = Mapping[str, Tensor]
+POOLER = "pooler"
+SEGMENTED = ("segments", "hierarchical")
 MODULES = ("Transformer", "Pooling", "Normalize")
 POOLING_MODES = {"mean": "mean_tokens", "first": "cls_token", "last": "lasttoken"}
 """Poolings by their names in sentence-transformers."""
@@ -33,10 +36,13 @@ def export_adapted(folder: Path, model: nn.Module, info: ModelInfo, out: Path) -
     """
     _, record = read_record(folder)
     task = record["task"]
-    make = HEADS.get(task)
+    has_pooler = record.get("pooling") == POOLER and record.get("way") not in SEGMENTED
+    make = HEADS.get(POOLER if has_pooler else task)
     head: StockHead | None = None
     if is_bert(info.shape):
-        head = StockHead("Model") if make is None else make(read_weights(folder / HEAD), folder, record)
+        head = StockHead("Model")
+        if make is not None:
+            head = make(read_weights(folder / HEAD), dict(model.named_parameters()), record)
     stock = to_hugging_face(model, out, tokenizer=info.tokenizer, head=head)
     if task == "embed":
         _write_modules(out, info.shape.width, record, pooling_in(folder, record))
@@ -46,23 +52,38 @@ def export_adapted(folder: Path, model: nn.Module, info: ModelInfo, out: Path) -
     return stock, f"the head of the task {task!r} ({HEAD}) stays behind: {stock.name} has no place for it."
 
 
-def _tags(weights: dict[str, Tensor], folder: Path, record: Mapping[str, Any]) -> StockHead:
-    labels, _ = labels_in(folder, record)
-    named = {f"classifier.{name}": weight for name, weight in weights.items()}
-    return StockHead("ForTokenClassification", named, _names(labels))
+def _tags(weights: Weights, body: Weights, record: Mapping[str, Any]) -> StockHead:
+    del body
+    return StockHead("ForTokenClassification", _named("classifier", weights), _names(record))
 
 
-def _answers(weights: dict[str, Tensor], folder: Path, record: Mapping[str, Any]) -> StockHead:
-    del folder, record
-    return StockHead("ForQuestionAnswering", {f"qa_outputs.{name}": weight for name, weight in weights.items()})
+def _answers(weights: Weights, body: Weights, record: Mapping[str, Any]) -> StockHead:
+    del body, record
+    return StockHead("ForQuestionAnswering", _named("qa_outputs", weights))
 
 
-def _names(labels: Sequence[str]) -> dict[str, Any]:
-    numbered = list(enumerate(labels))
+def _labels(weights: Weights, body: Weights, record: Mapping[str, Any]) -> StockHead:
+    pooler = {name: body[f"pooler.{name}"].detach().float().cpu() for name in ("weight", "bias")}
+    kind = "multi_label_classification" if record["task"] == "multilabel" else "single_label_classification"
+    named = {**_named("bert.pooler.dense", pooler), **_named("classifier", weights)}
+    return StockHead("ForSequenceClassification", named, {**_names(record), "problem_type": kind})
+
+
+def _named(place: str, weights: Weights) -> Weights:
+    return {f"{place}.{name}": weight for name, weight in weights.items()}
+
+
+def _names(record: Mapping[str, Any]) -> dict[str, Any]:
+    numbered = list(enumerate(map(str, record["labels"])))
     return {"id2label": {str(at): name for at, name in numbered}, "label2id": {name: at for at, name in numbered}}
 
 
-HEADS: Mapping[str, Callable[..., StockHead]] = {"tokens": _tags, "qa": _answers}
+HEADS: Mapping[str, Callable[[Weights, Weights, Mapping[str, Any]], StockHead]] = {
+    "tokens": _tags,
+    "qa": _answers,
+    POOLER: _labels,
+}
+"""By the task, or, of texts' labels, by the one pooling that stock classes have."""
 
 
 def _write_modules(out: Path, width: int, record: Mapping[str, Any], pooling: str) -> None:

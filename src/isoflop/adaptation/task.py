@@ -88,7 +88,9 @@ class TaskModel(nn.Module):
     def unread(self) -> list[nn.Parameter]:
         """Weights of the pretrained model that nothing of the task depends on: its own head, and what stands before
         that. A task that reads the pretrained head has none."""
-        parts = [getattr(self.body, name, None) for name in BEHIND_THE_STATES]
+        pools = getattr(self, "pooling", None) == "pooler"
+        names = [name for name in BEHIND_THE_STATES if name != "pooler" or not pools]
+        parts = [getattr(self.body, name, None) for name in names]
         weights = [weight for part in parts if part is not None for weight in part.parameters()]
         return [weight for weight in weights if weight is not self.body.embedding.weight]
 

@@ -56,7 +56,7 @@ def finetune_verb(
     long: str = typer.Option(
         None, "--long", help="Long text: head, tail, both, segments, hierarchical, window, strided"
     ),
-    pooling: str = typer.Option(None, "--pooling", help="mean, first or last token; encoders mean, decoders last."),
+    pooling: str = typer.Option(None, "--pooling", help="mean, first, last or pooler; encoders mean, decoders last."),
     precision: str = typer.Option("auto", "--precision", help="auto, fp32 or bf16."),
     accumulate: int = typer.Option(1, "--accumulate", help="Parts in which a batch is computed, to need less memory."),
     layer_decay: float = typer.Option(1.0, "--layer-decay", help="A layer's rate as a share of that of the one above."),

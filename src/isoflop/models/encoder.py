@@ -64,6 +64,11 @@ class Encoder(Model, Layers):
         return self.transform_norm(activation(self.shape.feed_forward, self.transform(x_BTD)))
 
     def _paired(self, x_BTD: Tensor) -> Tensor:
-        if self.pooler is None or self.pair_head is None:
+        if self.pair_head is None:
             raise UserError("A model without a pooler can't tell pairs apart: set pooler in the shape.")
-        return self.pair_head(torch.tanh(self.pooler(x_BTD[:, 0])))
+        return self.pair_head(self.first_pooled(x_BTD))
+
+    def first_pooled(self, x_BTD: Tensor) -> Tensor:
+        """What the pooler makes of the first token's state: (B, D). Only of a model that has one."""
+        assert self.pooler is not None
+        return torch.tanh(self.pooler(x_BTD[:, 0]))

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from isoflop.adaptation import Ready, Recipe, Result, Split, Stepped, finetune, load_classifier, read_split
-from isoflop.adaptation.classifier import Classifier, usual_pooling
+from isoflop.adaptation.classifier import Classifier, pooling_for
 from isoflop.adaptation.methods import METHODS, Method
 from isoflop.adaptation.prediction import probabilities
 from isoflop.adaptation.pretrained import read_pretrained, tokenize
@@ -46,7 +46,7 @@ def test_what_is_saved_computes_what_was_trained(
 ) -> None:
     pretrained = read_pretrained(untrained(stack, tied=tied))
     body, texts = pretrained.model, tokenize(pretrained.tokenizer, few.parts["test"].texts, longest=28)
-    model = Classifier(body, 2, pooling=usual_pooling(body), seed=0)
+    model = Classifier(body, 2, pooling=pooling_for(body, None), seed=0)
     plain = probabilities(model, texts)
     method = short(method)
     method.prepare(body, seed=0)

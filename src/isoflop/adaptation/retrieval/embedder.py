@@ -17,14 +17,16 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from isoflop.adaptation.batches import padded
-from isoflop.adaptation.classifier import POOLINGS, Pooling, pooled, usual_pooling
+from isoflop.adaptation.classifier import Pooling, pooling_for, text_vectors
 from isoflop.adaptation.pretrained import Tokenized, read_pretrained, tokenize
 from isoflop.adaptation.recipe import Recipe
 from isoflop.adaptation.saved import TASK, check_filled, load_adapted
 from isoflop.errors import UserError
-from isoflop.models import Batch, Encoder, Model
+from isoflop.models import Batch, Model
 
 AT_ONCE = 64
+EMBEDDING_POOLINGS: tuple[Pooling, ...] = ("mean", "first", "last")
+"""A pooler was trained to tell pairs of sentences apart, and its values lie between -1 and 1."""
 
 
 @dataclass(frozen=True)
@@ -60,13 +62,13 @@ def read_embedder(folder: Path, *, pooling: str | None = None, longest: int | No
     the whole context. Raises `UserError` where there is no model or no tokenizer that fits it, for a pooling that is
     not known and for texts longer than the context.
     """
-    if pooling is not None and pooling not in POOLINGS:
-        raise UserError(f"--pooling is {pooling!r}: choose {', '.join(POOLINGS)}.")
+    if pooling is not None and pooling not in EMBEDDING_POOLINGS:
+        raise UserError(f"--pooling is {pooling!r}: choose {', '.join(EMBEDDING_POOLINGS)}.")
     made = _trained(folder)
     if made is None:
         found = read_pretrained(folder)
-        made = Embedder(found.model, found.tokenizer, usual_pooling(found.model), found.model.shape.context)
-    chosen = next((one for one in POOLINGS if one == pooling), made.pooling)
+        made = Embedder(found.model, found.tokenizer, pooling_for(found.model, None), found.model.shape.context)
+    chosen = next((one for one in EMBEDDING_POOLINGS if one == pooling), made.pooling)
     within = made.longest if longest is None else Recipe(longest=longest).tokens_of(made.body.shape.context)
     return Embedder(made.body, made.tokenizer, chosen, within)
 
@@ -96,5 +98,4 @@ def token_vectors(body: Model, texts: Tokenized, pooling: Pooling) -> NDArray[np
 
 def batch_vectors(body: Model, batch: Batch, pooling: Pooling) -> Tensor:
     """Vectors of length 1 of a batch's texts: (B, D)."""
-    x_BTD = body.states(batch) if isinstance(body, Encoder) else body.features(batch)
-    return F.normalize(pooled(x_BTD, batch.documents, pooling).float(), dim=-1)
+    return F.normalize(text_vectors(body, batch, pooling).float(), dim=-1)

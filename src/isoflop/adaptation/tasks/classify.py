@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from isoflop.adaptation.batches import TextBatches
-from isoflop.adaptation.classifier import POOLINGS, Classifier, usual_pooling
+from isoflop.adaptation.classifier import POOLINGS, Classifier, pooling_for
 from isoflop.adaptation.floor import fit_floor
 from isoflop.adaptation.long_text import LONGER, PATTERNS, Reading, with_windows
 from isoflop.adaptation.prediction import Guess, guesses, probabilities
@@ -151,7 +151,7 @@ class ClassifyTrial:
         self.pretrained, self.split = pretrained, split
         body, tokenizer = pretrained.model, pretrained.tokenizer
         self.tokens = {name: reading.tokens(tokenizer, part.texts) for name, part in split.parts.items()}
-        pooling, segments = recipe.pooling or usual_pooling(body), reading.segments(body.shape, seed=recipe.seed)
+        pooling, segments = pooling_for(body, recipe.pooling), reading.segments(body.shape, seed=recipe.seed)
         self.model = Classifier(body, len(split.labels), pooling=pooling, seed=recipe.seed, segments=segments)
         self.batches = TextBatches(self.tokens[TRAIN], split.answers(TRAIN), recipe.batch, recipe.seed)
         self.epoch_tokens = sum(map(len, self.tokens[TRAIN].sequences))

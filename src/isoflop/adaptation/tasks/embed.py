@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from isoflop.adaptation.classifier import POOLINGS, usual_pooling
+from isoflop.adaptation.classifier import pooling_for
 from isoflop.adaptation.pretrained import Pretrained, cut_notes, tokenize
 from isoflop.adaptation.recipe import Recipe
 from isoflop.adaptation.retrieval.bi_encoder import BiEncoder, PairBatches, Pairs
 from isoflop.adaptation.retrieval.bm25 import BM25
-from isoflop.adaptation.retrieval.embedder import Embedder, token_vectors
+from isoflop.adaptation.retrieval.embedder import EMBEDDING_POOLINGS, Embedder, token_vectors
 from isoflop.adaptation.rows import read_rows
 from isoflop.adaptation.saved import TASK, damaged, load_body, save_adapted
 from isoflop.adaptation.split import TRAIN, Split, make_split
@@ -75,7 +75,7 @@ class Embed:
     def load(folder: Path, record: Mapping[str, Any]) -> Embedder:
         """The embedder in `folder`."""
         pooling, longest = record.get("pooling"), record.get("longest")
-        if pooling not in POOLINGS or not isinstance(longest, int):
+        if pooling not in EMBEDDING_POOLINGS or not isinstance(longest, int):
             raise damaged(folder / TASK)
         body, tokenizer = load_body(folder)
         assert isinstance(body, Model)
@@ -130,7 +130,9 @@ class EmbedTrial:
         self.pretrained, self.split, self.temperature = pretrained, split, temperature
         body = pretrained.model
         self.longest = recipe.tokens_of(body.shape.context)
-        self.pooling = recipe.pooling or usual_pooling(body)
+        if recipe.pooling == "pooler":
+            raise UserError(f"--pooling pooler is to classify: choose {', '.join(EMBEDDING_POOLINGS)}.")
+        self.pooling = pooling_for(body, recipe.pooling)
         self.collections = {name: _Collection(part) for name, part in split.parts.items()}
         texts = {name: [*one.queries, *one.documents] for name, one in self.collections.items()}
         self.tokens = {name: tokenize(pretrained.tokenizer, some, longest=self.longest) for name, some in texts.items()}

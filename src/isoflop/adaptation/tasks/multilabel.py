@@ -19,9 +19,9 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from isoflop.adaptation.batches import TextBatches
-from isoflop.adaptation.classifier import Pooling, pooled, usual_pooling
+from isoflop.adaptation.classifier import Pooling, pooling_for, text_vectors
 from isoflop.adaptation.floor import fit_label_set_floor
-from isoflop.adaptation.heads import last_states, new_head
+from isoflop.adaptation.heads import new_head
 from isoflop.adaptation.prediction import outputs
 from isoflop.adaptation.pretrained import Pretrained, Tokenized, cut_notes, tokenize
 from isoflop.adaptation.recipe import Recipe
@@ -117,7 +117,7 @@ class LabelSetModel(TaskModel):
     def forward(self, batch: Batch) -> Tensor:
         """Logits (B, K)."""
         body: Any = self.body
-        return self.head(pooled(last_states(body, batch), batch.documents, self.pooling))
+        return self.head(text_vectors(body, batch, self.pooling))
 
     def loss(self, batch: Batch) -> Tensor:
         """Mean cross-entropy in nats of a label's yes or no."""
@@ -135,7 +135,7 @@ class MultiLabelTrial:
             name: tokenize(tokenizer, part.texts, longest=self.longest) for name, part in split.parts.items()
         }
         self.answers = {name: _as_numbers(part, split.labels) for name, part in split.parts.items()}
-        pooling = recipe.pooling or usual_pooling(body)
+        pooling = pooling_for(body, recipe.pooling)
         self.model = LabelSetModel(body, len(split.labels), pooling=pooling, seed=recipe.seed)
         self.batches = TextBatches(self.tokens[TRAIN], list(self.answers[TRAIN]), recipe.batch, recipe.seed)
         self.epoch_tokens = sum(map(len, self.tokens[TRAIN].sequences))

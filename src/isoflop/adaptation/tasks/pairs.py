@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from isoflop.adaptation.batches import TextBatches
-from isoflop.adaptation.classifier import Classifier, usual_pooling
+from isoflop.adaptation.classifier import Classifier, pooling_for
 from isoflop.adaptation.floor import fit_floor
 from isoflop.adaptation.pairs import reads_pairs
 from isoflop.adaptation.prediction import Guess, guesses, outputs
@@ -102,7 +102,7 @@ class PairsTrial:
         self.tokens = {
             name: tokenize(tokenizer, part.texts, longest=self.longest) for name, part in split.parts.items()
         }
-        pooling = recipe.pooling or usual_pooling(body)
+        pooling = pooling_for(body, recipe.pooling)
         self.model = Classifier(body, len(split.labels), pooling=pooling, seed=recipe.seed)
         segments = has_segments(body)
         self.batches = TextBatches(
