@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from isoflop.adaptation.long_text.segments import Segments
-from isoflop.adaptation.task import TaskModel
+from isoflop.adaptation.task_model import TaskModel
 from isoflop.errors import UserError
 from isoflop.models import PADDING, Batch, Encoder, Model
 
@@ -34,6 +34,7 @@ class Classifier(TaskModel):
     ) -> None:
         super().__init__()
         self.body, self.pooling, self.segments = body, pooling, segments
+        self.reads = parts_read(pooling)
         self.head = nn.Linear(body.shape.width, labels)
         generator = torch.Generator().manual_seed(seed)
         nn.init.normal_(self.head.weight, std=HEAD_STD, generator=generator)
@@ -59,6 +60,11 @@ def pooling_for(body: Model, wanted: Pooling | None) -> Pooling:
     if wanted == "pooler" and not body.shape.pooler:
         raise UserError("--pooling pooler needs an encoder that was trained on sentence pairs: this one has no pooler.")
     return wanted or ("mean" if isinstance(body, Encoder) else "last")
+
+
+def parts_read(pooling: Pooling) -> tuple[str, ...]:
+    """The parts behind a body's states that `text_vectors` reads."""
+    return ("pooler",) if pooling == "pooler" else ()
 
 
 def text_vectors(body: Model, batch: Batch, pooling: Pooling) -> Tensor:

@@ -7,7 +7,7 @@ from collections.abc import Collection
 
 from torch import nn
 
-from isoflop.adaptation.task import TaskModel
+from isoflop.adaptation.task_model import TaskModel
 
 BLOCK = re.compile(r"^body\.(?:\w+coder\.)?blocks\.(\d+)\.")
 IN_FRONT = re.compile(r"^body\.(?:\w+coder\.)?(?:embedding|position_table|segment_table|embedding_norm|relative)\b")

@@ -29,7 +29,8 @@ from isoflop.adaptation.result import Result, read_result
 from isoflop.adaptation.saved import CARD
 from isoflop.adaptation.split import Split, check_measurable
 from isoflop.adaptation.stopping import BestEpoch
-from isoflop.adaptation.task import EpochBatches, Measured, Trial
+from isoflop.adaptation.task import Measured, Trial
+from isoflop.adaptation.task_model import EpochBatches
 from isoflop.errors import UserError
 from isoflop.evaluation.evaluated import intervals_of
 from isoflop.evaluation.intervals import Resampling

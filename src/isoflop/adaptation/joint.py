@@ -17,7 +17,7 @@ from torch import Tensor
 
 from isoflop.adaptation.batches import TextBatches
 from isoflop.adaptation.pretrained import Pretrained, tokenize
-from isoflop.adaptation.task import EpochBatches
+from isoflop.adaptation.task_model import EpochBatches
 from isoflop.errors import UserError
 from isoflop.models import IGNORED, PADDING, Batch, Encoder
 

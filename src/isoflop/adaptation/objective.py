@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from isoflop.adaptation.joint import JointBatch
 from isoflop.adaptation.losses import AnswerLoss
-from isoflop.adaptation.task import EpochBatches, TaskModel
+from isoflop.adaptation.task_model import EpochBatches, TaskModel
 from isoflop.errors import UserError
 from isoflop.evaluation import batch_loss
 from isoflop.models import IGNORED, Batch

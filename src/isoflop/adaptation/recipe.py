@@ -14,7 +14,7 @@ from isoflop.adaptation.depth import depth_of
 from isoflop.adaptation.joint import Joint
 from isoflop.adaptation.losses import AnswerLoss
 from isoflop.adaptation.methods import Full, Method
-from isoflop.adaptation.task import TaskModel
+from isoflop.adaptation.task_model import TaskModel
 from isoflop.errors import UserError
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from isoflop.adaptation.heads import last_states, new_head
 from isoflop.adaptation.prediction import outputs
-from isoflop.adaptation.task import TaskModel
+from isoflop.adaptation.task_model import TaskModel
 from isoflop.adaptation.windows import NO_ANSWER, Windows
 from isoflop.evaluation.answers import normalized
 from isoflop.models import PADDING, Batch, Model

@@ -20,19 +20,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from torch import nn
-
 from isoflop.adaptation.dataset import is_dataset, parts_of
+from isoflop.adaptation.task_model import EpochBatches, TaskModel
 from isoflop.evaluation.scores import TaskScores
-from isoflop.models import Batch, Model
 
 if TYPE_CHECKING:
     from isoflop.adaptation.pretrained import Pretrained
     from isoflop.adaptation.recipe import Recipe
     from isoflop.adaptation.split import Split
-
-BEHIND_THE_STATES = ("head", "transform", "transform_norm", "pooler", "pair_head")
-"""Parts of a pretrained model that stand behind its last states."""
 
 
 @dataclass(frozen=True)
@@ -76,36 +71,6 @@ class Measured:
     scores: TaskScores
     header: tuple[str, ...]
     rows: Sequence[tuple[str, ...]]
-
-
-class TaskModel(nn.Module):
-    """Abstract: a pretrained model, `body`, with what a task puts behind its states."""
-
-    body: Model
-    divides_itself = False
-    """Whether its loss computes a batch in the recipe's parts itself, since examples of a batch are not independent."""
-
-    def unread(self) -> list[nn.Parameter]:
-        """Weights of the pretrained model that nothing of the task depends on: its own head, and what stands before
-        that. A task that reads the pretrained head has none."""
-        pools = getattr(self, "pooling", None) == "pooler"
-        names = [name for name in BEHIND_THE_STATES if name != "pooler" or not pools]
-        parts = [getattr(self.body, name, None) for name in names]
-        weights = [weight for part in parts if part is not None for weight in part.parameters()]
-        return [weight for weight in weights if weight is not self.body.embedding.weight]
-
-
-class EpochBatches(Protocol):
-    """Batches of the training part; `at` is a function of the step alone, so that any step can be next."""
-
-    @property
-    def per_epoch(self) -> int:
-        """Steps in which every example is seen once."""
-        ...
-
-    def at(self, step: int) -> Batch:
-        """The batch of `step`, counted from 0, on the CPU."""
-        ...
 
 
 class Trial(Protocol):

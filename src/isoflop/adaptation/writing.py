@@ -19,7 +19,7 @@ from isoflop.adaptation.methods import METHODS
 from isoflop.adaptation.pretrained import Pretrained
 from isoflop.adaptation.recipe import Recipe
 from isoflop.adaptation.saved import check_filled
-from isoflop.adaptation.task import TaskModel
+from isoflop.adaptation.task_model import TaskModel
 from isoflop.errors import UserError
 from isoflop.evaluation.cross_entropy import Head, cross_entropy_rows
 from isoflop.evaluation.loss import precision_of

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from isoflop.adaptation.few_labels.template import TEXT, Template, Verbalizer
 from isoflop.adaptation.pretrained import Tokenized
-from isoflop.adaptation.task import TaskModel
+from isoflop.adaptation.task_model import TaskModel
 from isoflop.data.objectives import OBJECTIVES
 from isoflop.errors import UserError
 from isoflop.evaluation.language_model import marks_of

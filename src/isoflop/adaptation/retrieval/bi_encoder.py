@@ -20,7 +20,7 @@ from isoflop.adaptation.batches import padded
 from isoflop.adaptation.classifier import Pooling
 from isoflop.adaptation.pretrained import Tokenized
 from isoflop.adaptation.retrieval.embedder import batch_vectors
-from isoflop.adaptation.task import TaskModel
+from isoflop.adaptation.task_model import TaskModel
 from isoflop.models import Batch, Model
 
 

@@ -19,7 +19,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from isoflop.adaptation.batches import TextBatches
-from isoflop.adaptation.classifier import Pooling, pooling_for, text_vectors
+from isoflop.adaptation.classifier import Pooling, parts_read, pooling_for, text_vectors
 from isoflop.adaptation.floor import fit_label_set_floor
 from isoflop.adaptation.heads import new_head
 from isoflop.adaptation.prediction import outputs
@@ -29,7 +29,8 @@ from isoflop.adaptation.rows import Record
 from isoflop.adaptation.saved import check_filled, labels_in, load_body, pooling_in, put_head, save_adapted
 from isoflop.adaptation.split import TRAIN, Split, make_split
 from isoflop.adaptation.table import Columns, Fault, LabelledTexts, as_text, filled, read_examples
-from isoflop.adaptation.task import Files, Floor, Measured, Predictor, TaskModel
+from isoflop.adaptation.task import Files, Floor, Measured, Predictor
+from isoflop.adaptation.task_model import TaskModel
 from isoflop.adaptation.tasks.classify import check_labels, in_order
 from isoflop.errors import UserError
 from isoflop.evaluation.label_sets import THRESHOLD, label_set_scores
@@ -111,7 +112,7 @@ class LabelSetModel(TaskModel):
 
     def __init__(self, body: Model, labels: int, *, pooling: Pooling, seed: int = 0) -> None:
         super().__init__()
-        self.body, self.pooling = body, pooling
+        self.body, self.pooling, self.reads = body, pooling, parts_read(pooling)
         self.head = new_head(body.shape.width, labels, seed=seed)
 
     def forward(self, batch: Batch) -> Tensor:

@@ -26,7 +26,8 @@ from isoflop.adaptation.rows import Record
 from isoflop.adaptation.saved import check_filled, labels_in, load_body, put_head, save_adapted
 from isoflop.adaptation.split import TRAIN, Split, make_split
 from isoflop.adaptation.table import Fault, LabelledTexts, read_examples
-from isoflop.adaptation.task import Files, Floor, Measured, Predictor, TaskModel
+from isoflop.adaptation.task import Files, Floor, Measured, Predictor
+from isoflop.adaptation.task_model import TaskModel
 from isoflop.adaptation.tasks.classify import check_labels, in_order
 from isoflop.errors import UserError
 from isoflop.evaluation.spans import OUTSIDE, tagging_scores
