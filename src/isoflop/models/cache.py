@@ -11,12 +11,14 @@ from torch import Tensor
 
 from isoflop.models.batch import PADDING, Batch
 
+LEAST_ROOM = 16
+"""Tokens that memory grows by at the least."""
 NOWHERE = -1
 """Place of padding, which nobody sees."""
 
 
 class Kept:
-    """Keys and values of one attention, in memory that doubles when it is full."""
+    """Keys and values of one attention, in memory that grows by a quarter when it is full."""
 
     def __init__(self) -> None:
         self._memory: list[Tensor] = []
@@ -27,9 +29,13 @@ class Kept:
         new, before = (k_BKTC, v_BKTC), self.count
         self.count += k_BKTC.shape[2]
         if not self._memory:
-            self._memory = list(new)
-        elif self.count > self._memory[0].shape[2]:
-            self._memory = [F.pad(kept, (0, 0, 0, 2 * self.count - kept.shape[2])) for kept in self._memory]
+            # copies: these are parts of a larger tensor, all of which would stay alive
+            self._memory = [one.clone(memory_format=torch.contiguous_format) for one in new]
+            return self.all()
+        room = self._memory[0].shape[2]
+        if self.count > room:
+            more = self.count + max(self.count // 4, LEAST_ROOM) - room
+            self._memory = [F.pad(kept, (0, 0, 0, more)) for kept in self._memory]
         for kept_BKSC, new_BKTC in zip(self._memory, new, strict=True):
             kept_BKSC[:, :, before : self.count] = new_BKTC
         return self.all()
