@@ -44,6 +44,8 @@ WAYS = {
     "window": {"long": "window"},
     "strided": {"long": "strided"},
 }
+PARTS = 8
+"""In which a batch of whole texts is computed: sixteen at once took more than 20 GB with all-MiniLM-L6-v2."""
 LONGEST_WINDOW = 2_560
 """Tokens that a model with windows or strides reads: all of these texts."""
 PLAN = """
@@ -103,8 +105,10 @@ def _measured(asked: argparse.Namespace, model: Path, files: Files, way: str) ->
     """The result, tokens read of a text, and processor time of training and measuring."""
     columns = {"text": "dialogue", "label": "section_header"} if asked.dialogues else {}
     split = task_named("classify", WAYS[way] | columns).read(files)
-    longest = LONGEST_WINDOW if way in ("window", "strided") else asked.max_length
-    recipe = Recipe(learning_rate=asked.lr, epochs=asked.epochs, batch=16, longest=longest, seed=asked.seed)
+    in_one = way in ("window", "strided")
+    longest, parts = (LONGEST_WINDOW, PARTS) if in_one else (asked.max_length, 1)
+    how = {"batch": 16, "longest": longest, "seed": asked.seed, "accumulate": parts}
+    recipe = Recipe(learning_rate=asked.lr, epochs=asked.epochs, **how)
     what = "dialogues" if asked.dialogues else asked.place
     started, out = time.process_time(), asked.out / f"{what}-{way}-seed{asked.seed}"
     *_, result = finetune(model, split, out=out, recipe=recipe, machine=Machine(1))
