@@ -45,7 +45,7 @@ WAYS = {
     "strided": {"long": "strided"},
 }
 PARTS = 8
-"""In which a batch of whole texts is computed: sixteen at once took more than 20 GB with all-MiniLM-L6-v2."""
+"""In which a batch of whole texts is computed: sixteen at once were too many for 24 GB with all-MiniLM-L6-v2."""
 LONGEST_WINDOW = 2_560
 """Tokens that a model with windows or strides reads: all of these texts."""
 PLAN = """
