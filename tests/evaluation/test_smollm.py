@@ -13,7 +13,7 @@ from isoflop.evaluation.language_model import StockModel, read_language_model
 from isoflop.evaluation.perplexity import Reading, measure_text
 from isoflop.evaluation.texts import Document, Texts
 from isoflop.models import from_hugging_face
-from isoflop.models.gguf import as_checkpoint
+from isoflop.models.through_transformers import as_checkpoint
 
 WINDOW = 256
 AT_LEAST, AT_MOST = 2.5, 5.0

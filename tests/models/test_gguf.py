@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from isoflop.cli.app import app
 from isoflop.errors import UserError
 from isoflop.models import Batch, from_hugging_face, load_model
-from isoflop.models.gguf import as_checkpoint, gguf_of, read_stock
+from isoflop.models.through_transformers import as_checkpoint, gguf_of, read_stock
 
 gguf = pytest.importorskip("gguf", reason="gguf is not installed")
 LAYERS, WIDTH, HEADS, KV_HEADS, FFN = 2, 32, 4, 2, 64
@@ -79,6 +79,10 @@ def test_what_is_no_gguf_file_stays_and_what_is_one_is_named_where_a_checkpoint_
 ) -> None:
     assert gguf_of(file) == gguf_of(file.parent) == file
     assert gguf_of(tmp_path / "nothing") is None
+    (tmp_path / "ours").mkdir()
+    (tmp_path / "ours" / "beside.gguf").touch()
+    (tmp_path / "ours" / "model.json").touch()
+    assert gguf_of(tmp_path / "ours") is None
     with as_checkpoint(tmp_path / "nothing") as same:
         assert same == tmp_path / "nothing"
     with pytest.raises(UserError, match=r"small\.gguf is a GGUF file: .* isoflop import"):

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from isoflop.errors import UserError
-from isoflop.models.gguf import refuse_gguf
+from isoflop.models.through_transformers import refuse_gguf
 
 NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 """`bert-base-uncased`, `google-bert/bert-base-uncased`."""

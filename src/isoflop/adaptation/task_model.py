@@ -7,9 +7,7 @@ from typing import Protocol
 from torch import nn
 
 from isoflop.models import Batch, Model
-
-BEHIND_THE_STATES = ("head", "transform", "transform_norm", "pooler", "pair_head")
-"""Parts of a pretrained model that stand behind its last states."""
+from isoflop.models.encoder import BEHIND_THE_STATES
 
 
 class TaskModel(nn.Module):

@@ -16,7 +16,7 @@ def export_model(
     out: Path = typer.Option(None, "--out", help="Where the checkpoint goes; DIR/hugging_face if not said."),
 ) -> None:
     """Write the model in DIR as a stock Hugging Face checkpoint, tokenizer included."""
-    from isoflop.adaptation.stock import export_adapted, reads_states
+    from isoflop.adaptation.stock_checkpoint import export_adapted, reads_states
     from isoflop.errors import UserError
     from isoflop.generation import MANNER, add_to_checkpoint, read_manner
     from isoflop.models import load_model, to_hugging_face

@@ -19,7 +19,7 @@ def import_model(
     from isoflop.errors import UserError
     from isoflop.generation import Manner, read_manner
     from isoflop.models import from_hugging_face, save_model
-    from isoflop.models.gguf import as_checkpoint
+    from isoflop.models.through_transformers import as_checkpoint
 
     if (out / "model.json").exists():
         raise UserError(f"{out} holds a model already: delete it, or choose another folder with --out.")

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from isoflop.errors import UserError
 from isoflop.models import Batch, ModelInfo, from_hugging_face, load_model
-from isoflop.models.gguf import gguf_of, read_stock
 from isoflop.models.hugging_face_tokenizer import SpecialTokens
 from isoflop.models.opening import fitting, fitting_tokenizer
 from isoflop.models.storage import read_json_object
+from isoflop.models.through_transformers import gguf_of, read_stock
 
 HEADS = ("ForMaskedLM", "ForPreTraining")
 """How the classes of encoders end whose checkpoints have a head for masked tokens."""

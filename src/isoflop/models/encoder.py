@@ -19,6 +19,9 @@ from isoflop.models.norms import build_norm
 from isoflop.shapes import ModelShape
 from isoflop.shapes.counting import PAIR_LABELS
 
+BEHIND_THE_STATES = ("head", "transform", "transform_norm", "pooler", "pair_head")
+"""Parts of a model, of an encoder above all, that stand behind its last states."""
+
 
 @final
 class Encoder(Model, Layers):

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from isoflop.errors import UserError
 from isoflop.files import write_json
 from isoflop.models.build import STACKS
-from isoflop.models.gguf import refuse_gguf
+from isoflop.models.encoder import BEHIND_THE_STATES
 from isoflop.models.hugging_face_bert import BERT, BERT_BODY
 from isoflop.models.hugging_face_class import Config, StockClass, choose, read
 from isoflop.models.hugging_face_gpt2 import GPT2
@@ -38,13 +38,12 @@ from isoflop.models.storage import (
     read_weights,
     write_weights,
 )
+from isoflop.models.through_transformers import refuse_gguf
 from isoflop.shapes import ModelShape
 
 EXPORTED: Sequence[StockClass] = (*LLAMA, STARCODER, GPT2, *BERT, T5)
 """In the order in which export tries them."""
 IMPORTED: Sequence[StockClass] = (*EXPORTED, QWEN2, BERT_BODY)
-OWN_HEADS = ("head.", "transform.", "transform_norm.", "pooler.", "pair_head.")
-"""Weights that an encoder has behind its states."""
 NOT_WEIGHTS = re.compile(r"rotary_emb\.inv_freq$|\.attn\.(masked_)?bias$|position_ids$")
 """Constants that older versions of transformers stored with the weights."""
 
@@ -73,15 +72,14 @@ def to_hugging_face(
     stock = choose(shape, EXPORTED) if head is None else _with_head(shape, head)
     config = stock.config(shape)
     factors = stock.factors(shape, logit_scale(model), config)
-    weights = _weights_of(model, shape)
-    if head is None:
-        theirs = to_theirs(weights, stock.rows(shape), shape=shape, factors=factors)
-    else:
-        body = {name: weight for name, weight in weights.items() if not name.startswith(OWN_HEADS)}
+    weights, rows = _weights_of(model, shape), stock.rows(shape)
+    if head is not None:
+        weights = {name: weight for name, weight in weights.items() if name.split(".")[0] not in BEHIND_THE_STATES}
         rows = stock.rows(replace(shape, transform=False))
-        theirs = {**to_theirs(body, rows, shape=shape, factors=factors), **head.weights}
-    if head is not None and not head.weights:
-        theirs = {name.removeprefix(stock.prefix): weight for name, weight in theirs.items()}
+    theirs = to_theirs(weights, rows, shape=shape, factors=factors)
+    if head is not None:
+        prefix = "" if head.weights else stock.prefix  # which a class without a head has not
+        theirs = {**{name.removeprefix(prefix): weight for name, weight in theirs.items()}, **head.weights}
     tokens = write_tokenizer(folder, tokenizer, shape)
     write_weights(folder / "model.safetensors", theirs)
     numbers = _token_numbers(tokens, shape)

@@ -36,7 +36,8 @@ def keep_freed_blocks() -> None:
 @contextmanager
 def processor_settings(threads: int) -> Iterator[None]:
     """Compute on `threads` threads with denormal numbers flushed to zero (they are slow, and Adam's second moments
-    hold many); both are settings of the whole process, so they are put back for whoever computes next."""
+    hold many); both are settings of the whole process, so they are put back for whoever computes next. The C library's
+    heap, which `keep_freed_blocks` sets, stays as it is then."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)

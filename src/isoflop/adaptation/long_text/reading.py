@@ -11,13 +11,15 @@ import numpy as np
 from tokenizers import Encoding, Tokenizer
 
 from isoflop.adaptation.long_text.segments import JOINS, Segments
+from isoflop.adaptation.long_text.windows import PATTERNS
 from isoflop.adaptation.pretrained import ENCODED_AT_ONCE, Tokenized, no_token, tokenize
 from isoflop.errors import UserError
 from isoflop.shapes import ModelShape
 
-LOST = {"head": "ends", "tail": "beginnings", "both": "middles", "window": "ends", "strided": "ends"}
+LOST: dict[str, str] = {"head": "ends", "tail": "beginnings", "both": "middles", "window": "ends", "strided": "ends"}
 """What is cut off a text that is too long."""
-WAYS = ("head", "tail", "both", "segments", "hierarchical", "window", "strided")
+SEGMENTED = ("segments", "hierarchical")
+WAYS = ("head", "tail", "both", *SEGMENTED, *PATTERNS)
 FIRST_SHARE = 4
 """Of both ends the first has one token in so many (Sun et al. 2019, arXiv 1905.05583, section 5.3.1: 128 of 510)."""
 OVERLAP_SHARE = 8
@@ -49,12 +51,12 @@ class Reading:
 
     @property
     def is_segmented(self) -> bool:
-        return self.way in ("segments", "hierarchical")
+        return self.way in SEGMENTED
 
     def tokens(self, tokenizer: Tokenizer, texts: Sequence[str]) -> Tokenized:
         """Token numbers of what is read of each text; segments stand one behind the other, all but the last of them
         `longest` tokens long. Raises `UserError` for a text that has no token at all."""
-        if self.way in ("head", "window", "strided"):
+        if self.way in ("head", *PATTERNS):
             return tokenize(tokenizer, texts, longest=self.longest)
         sequences, cut = [], 0
         for start in range(0, len(texts), ENCODED_AT_ONCE):

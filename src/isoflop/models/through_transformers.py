@@ -1,4 +1,5 @@
-"""GGUF files as Hugging Face checkpoints: transformers reads them, whatever they are quantised to, in float32."""
+"""Models that transformers reads for us, in float32: checkpoints of any causal class, and GGUF files, whatever they are
+quantised to."""
 
 from __future__ import annotations
 
@@ -14,6 +15,8 @@ import torch
 
 from isoflop.errors import UserError
 
+CHECKPOINTS = ("config.json", "model.json", "model/model.json")
+"""What says that a folder holds a checkpoint, of Hugging Face or of ours, whatever lies beside it."""
 QUANTISED = "quantization_config"
 
 
@@ -21,7 +24,9 @@ def gguf_of(path: Path) -> Path | None:
     """The GGUF file that `path` is, or that is alone in the folder `path` without a checkpoint."""
     if path.is_file() and path.suffix == ".gguf":
         return path
-    found = sorted(path.glob("*.gguf")) if path.is_dir() and not (path / "config.json").exists() else []
+    if not path.is_dir() or any((path / name).exists() for name in CHECKPOINTS):
+        return None
+    found = sorted(path.glob("*.gguf"))
     return found[0] if len(found) == 1 else None
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from isoflop.adaptation.long_text import SEGMENTED
 from isoflop.adaptation.saved import HEAD, TASK, pooling_in, read_record
 from isoflop.files import write_json
 from isoflop.models import ModelInfo, to_hugging_face
@@ -18,7 +19,6 @@ from isoflop.models.storage import read_weights
 
 Weights = Mapping[str, Tensor]
 POOLER = "pooler"
-SEGMENTED = ("segments", "hierarchical")
 MODULES = ("Transformer", "Pooling", "Normalize")
 POOLING_MODES = {"mean": "mean_tokens", "first": "cls_token", "last": "lasttoken"}
 """Poolings by their names in sentence-transformers."""
