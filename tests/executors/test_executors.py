@@ -204,6 +204,39 @@ def test_a_cluster_is_reached_from_elsewhere(ray_cluster: RayCluster, tmp_path: 
     assert sum(event.message is None for event in events) == 2
 
 
+def test_a_cluster_that_answers_and_loses_our_server_is_asked_again(
+    ray_cluster: RayCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import ray
+
+    failures, init = [ConnectionAbortedError("Starting Ray client server failed.")] * 2, ray.init
+
+    def dies_twice(**arguments: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return init(**arguments)
+
+    monkeypatch.setattr(ray, "init", dies_twice)
+    run(lambda: RayExecutor(ray_cluster.address), stub_tasks.tasks(1, tmp_path / "runs"))
+    assert stub_tasks.records(tmp_path / "runs") == ["t0"]
+    failures.extend([ConnectionAbortedError("Starting Ray client server failed.")] * 3)
+    with pytest.raises(UserError, match="No Ray cluster answers at"):
+        RayExecutor(ray_cluster.address)
+
+
+def test_a_cluster_is_reached_after_another_did_not_answer(
+    ray_cluster: RayCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ray.util.client import worker
+
+    for name in ("INITIAL_TIMEOUT_SEC", "MAX_TIMEOUT_SEC"):
+        monkeypatch.setattr(worker, name, 0.1)
+    with pytest.warns(UserWarning, match="timed out"), pytest.raises(UserError, match="No Ray cluster answers at ray:"):
+        RayExecutor("ray://127.0.0.1:9")
+    with RayExecutor(ray_cluster.address) as executor:
+        assert executor.slots == 2
+
+
 def test_a_ray_node_that_is_killed_costs_no_record(ray_cluster: RayCluster, tmp_path: Path) -> None:
     node = ray_cluster.start(f"--address={ray_cluster.address}", "--node-ip-address=127.0.0.2")
     assert node

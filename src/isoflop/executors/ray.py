@@ -24,13 +24,7 @@ class RayExecutor:
 
     def __init__(self, address: str = "auto", *, cpus: float = 1, gpus: float = 0) -> None:
         self._ray = _imported()
-        try:
-            self._ray.init(address=address, log_to_driver=False, configure_logging=False)
-        except (ConnectionError, ValueError, RuntimeError) as error:
-            raise UserError(
-                f"No Ray cluster answers at {address} ({str(error).splitlines()[-1]}): start one with "
-                "`ray start --head`, or give its address as ray://HOST:10001."
-            ) from error
+        self._connect(address)
         have = self._ray.cluster_resources()
         self.slots = int(min(have.get(kind, 0.0) / wanted for kind, wanted in (("CPU", cpus), ("GPU", gpus)) if wanted))
         if self.slots < 1:
@@ -38,6 +32,22 @@ class RayExecutor:
             raise UserError(f"The Ray cluster has {have}, and a run was to have {cpus} CPUs and {gpus} GPUs.")
         remote = self._ray.remote(perform_afar)
         self._task = remote.options(num_cpus=cpus, num_gpus=gpus, max_retries=RETRIES, retry_exceptions=False)
+
+    def _connect(self, address: str, attempts: int = 3) -> None:
+        """Join the cluster; one reached from elsewhere that answers, and whose server for us then dies, is asked again.
+
+        Ray starts a process of its own for each ray:// client, from a process of many threads, and loses one at times.
+        """
+        try:
+            self._ray.init(address=address, log_to_driver=False, configure_logging=False)
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            self._ray.shutdown()  # what a failed start leaves behind makes the next one fail
+            if isinstance(error, ConnectionAbortedError) and attempts > 1:
+                return self._connect(address, attempts - 1)
+            raise UserError(
+                f"No Ray cluster answers at {address} ({str(error).splitlines()[-1]}): start one with "
+                "`ray start --head`, or give its address as ray://HOST:10001."
+            ) from error
 
     def __enter__(self) -> Self:
         return self
