@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence, Sized
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,11 @@ import torch
 from torch import Tensor
 
 from isoflop.adaptation.pretrained import Tokenized
+from isoflop.evaluation.lengths import alike
 from isoflop.models import IGNORED, PADDING, Batch
+
+TEXTS_AT_ONCE, TOKENS_AT_ONCE = 64, 16_384
+"""The most that are read side by side where nothing is learnt: so many texts, and tokens with their padding."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,11 @@ class TextBatches:
         chosen = order[place * self.batch : (place + 1) * self.batch]
         made = batch_of(self.texts, chosen, has_segments=self.has_segments)
         return made._replace(targets=_targets([self.answers[at] for at in chosen])).to(self.device)
+
+
+def alike_of(sequences: Sequence[Sized]) -> Iterator[list[int]]:
+    """Numbers of the sequences in the batches in which they are only read: those of like length together."""
+    return alike([len(sequence) for sequence in sequences], TOKENS_AT_ONCE, TEXTS_AT_ONCE)
 
 
 def batch_of(texts: Tokenized, chosen: Sequence[int] | Any, *, has_segments: bool = False) -> Batch:

@@ -10,11 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from isoflop.adaptation.batches import batch_of
+from isoflop.adaptation.batches import alike_of, batch_of
 from isoflop.adaptation.classifier import Classifier
 from isoflop.adaptation.pretrained import Tokenized
-
-AT_ONCE = 64
 
 
 @dataclass(frozen=True)
@@ -38,9 +36,7 @@ def outputs(model: nn.Module, texts: Tokenized, *, has_segments: bool = False) -
     """Numbers of some texts and what `model` says of them, until all were there. Texts of like length share a batch."""
     was_training, device = model.training, next(model.parameters()).device
     model.eval()
-    by_length = sorted(range(len(texts)), key=lambda at: len(texts.sequences[at]))
-    for start in range(0, len(by_length), AT_ONCE):
-        chosen = by_length[start : start + AT_ONCE]
+    for chosen in alike_of(texts.sequences):
         yield chosen, model(batch_of(texts, chosen, has_segments=has_segments).to(device))
     model.train(was_training)
 

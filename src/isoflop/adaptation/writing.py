@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from isoflop.adaptation.batches import alike_of
 from isoflop.adaptation.methods import METHODS
 from isoflop.adaptation.pretrained import Pretrained
 from isoflop.adaptation.recipe import Recipe
@@ -28,7 +29,6 @@ from isoflop.models import IGNORED, PADDING, Batch, EncoderDecoder, Model
 
 TOGETHER = 50
 """Batches whose sequences are sorted by length before they are divided: little padding, and still much chance."""
-AT_ONCE = 64
 
 
 @dataclass(frozen=True)
@@ -145,11 +145,9 @@ def lesson_nats(model: Writer, lessons: Sequence[Lesson]) -> tuple[NDArray[np.fl
     was_training, head = model.training, model.head
     device = head.weight.device
     nats, counts = np.zeros(len(lessons)), np.array([sum(one.learnt) for one in lessons], dtype=np.float64)
-    by_length = sorted(range(len(lessons)), key=lambda at: len(lessons[at]))
     model.eval()
     with precision_of(model, device):
-        for start in range(0, len(lessons), AT_ONCE):
-            rows = by_length[start : start + AT_ONCE]
+        for rows in alike_of(lessons):
             batch = batch_of([lessons[at] for at in rows]).to(device)
             counted_BT = batch.targets != IGNORED
             plain = Head(head.weight, head.bias, head.weight.dtype)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from isoflop.errors import UserError
 from isoflop.evaluation.language_model import LanguageModel, StockModel
+from isoflop.evaluation.lengths import alike
 from isoflop.evaluation.loss import token_losses
 from isoflop.evaluation.texts import Texts, Units, units_of
 from isoflop.models import IGNORED, PADDING, Batch
@@ -161,7 +162,9 @@ def _losses(
 ) -> Iterator[tuple[_Window, NDArray[np.float64]]]:
     """The nats of each window's targets."""
     done, total = 0, sum(len(one.inputs) for one in windows)
-    for group in _groups(windows, LOGITS_AT_ONCE // model.vocab if isinstance(model.module, StockModel) else None):
+    most = LOGITS_AT_ONCE // model.vocab if isinstance(model.module, StockModel) else TOKENS_AT_ONCE
+    for chosen in alike([len(one.inputs) for one in windows], most):
+        group = [windows[at] for at in chosen]
         losses, place = token_losses(model.module, _batch(group, is_causal=model.marks is None)).double().numpy(), 0
         for one in group:
             count = int((one.targets != IGNORED).sum())
@@ -170,18 +173,6 @@ def _losses(
         done += sum(len(one.inputs) for one in group)
         if tell:
             tell(done / total)
-
-
-def _groups(windows: Sequence[_Window], most: int | None) -> Iterator[list[_Window]]:
-    """Windows of like length side by side, at most so many tokens with their padding."""
-    group = list[_Window]()
-    for one in sorted(windows, key=lambda one: len(one.inputs)):
-        if group and (len(group) + 1) * len(one.inputs) > (most or TOKENS_AT_ONCE):
-            yield group
-            group = []
-        group.append(one)
-    if group:
-        yield group
 
 
 def _batch(group: Sequence[_Window], *, is_causal: bool) -> Batch:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from isoflop.errors import UserError
 from isoflop.evaluation.language_model import StockModel, read_language_model
+from isoflop.evaluation.lengths import alike
 from isoflop.models import Batch, Decoder
 from isoflop.models.cache import Cache
 
@@ -66,7 +67,8 @@ class CausalModel:
         start, remembered = self._remembered(order, continuations)
         found = [0.0] * len(continuations)
         done = 0
-        for rows in _batches(order):
+        for chosen in alike([len(row) for row in order], TOKENS_AT_ONCE):
+            rows = [order[at] for at in chosen]
             places = [at for row in rows for at in asked[row]]
             first = min(len(continuations[at].before) for at in places) - 1
             logs_BTV = self._logs([row[start:] for row in rows], len(rows[-1]) - first, remembered)
@@ -135,16 +137,6 @@ def common_start(rows: Sequence[Sequence[int]]) -> int:
     """How many tokens all rows begin with."""
     least, most = min(map(tuple, rows)), max(map(tuple, rows))
     return next((at for at, pair in enumerate(zip(least, most, strict=False)) if pair[0] != pair[1]), len(least))
-
-
-def _batches(rows: Sequence[Tokens]) -> list[list[Tokens]]:
-    """Rows, which are sorted by length, in batches of at most `TOKENS_AT_ONCE` tokens (or one row)."""
-    batches: list[list[Tokens]] = []
-    for row in rows:
-        if not batches or len(row) * (len(batches[-1]) + 1) > TOKENS_AT_ONCE:
-            batches.append([])
-        batches[-1].append(row)
-    return batches
 
 
 def _sum(logs_TV: Tensor, one: Continuation, first: int) -> float:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from isoflop.adaptation.batches import padded
+from isoflop.adaptation.batches import alike_of, padded
 from isoflop.adaptation.classifier import Pooling, pooling_for, text_vectors
 from isoflop.adaptation.pretrained import Tokenized, read_pretrained, tokenize
 from isoflop.adaptation.recipe import Recipe
@@ -24,7 +24,6 @@ from isoflop.adaptation.saved import TASK, check_filled, load_adapted
 from isoflop.errors import UserError
 from isoflop.models import Batch, Model
 
-AT_ONCE = 64
 EMBEDDING_POOLINGS: tuple[Pooling, ...] = ("mean", "first", "last")
 """A pooler was trained to tell pairs of sentences apart, and its values lie between -1 and 1."""
 
@@ -86,10 +85,8 @@ def token_vectors(body: Model, texts: Tokenized, pooling: Pooling) -> NDArray[np
     """Vectors of length 1: (N, D), in float32, without dropout. Texts of like length share a batch."""
     was_training, device = body.training, body.embedding.weight.device
     body.eval()
-    by_length = sorted(range(len(texts)), key=lambda at: len(texts.sequences[at]))
     found = np.empty((len(texts), body.shape.width), dtype=np.float32)
-    for start in range(0, len(by_length), AT_ONCE):
-        chosen = by_length[start : start + AT_ONCE]
+    for chosen in alike_of(texts.sequences):
         batch = padded([texts.sequences[at] for at in chosen]).to(device)
         found[chosen] = batch_vectors(body, batch, pooling).cpu().numpy()
     body.train(was_training)
