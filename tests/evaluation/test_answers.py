@@ -49,6 +49,14 @@ def test_no_answer_is_right_only_where_there_is_none() -> None:
     assert scores.values == {"F1": (1.0, 1.0, 0.0), "EM": (1.0, 1.0, 0.0)}
 
 
+def test_a_forced_answer_counts_where_there_is_one() -> None:
+    forced = ["a b", "wrong", "red dog", "x"]
+    scores = answer_scores([""] * 4, [["b"], ["right"], ["dog"], []], forced=forced)
+    assert scores.figures["F1 answerable"] == 0
+    assert scores.figures["F1 forced"] == pytest.approx((1 + 0 + 2 / 3) / 3)
+    assert "F1 forced" not in answer_scores(["b"], [["b"]], forced=["b"]).figures  # there it is F1 itself
+
+
 def test_the_threshold_is_the_best_of_all() -> None:
     draw = random.Random(1)
     for _ in range(50):

@@ -42,10 +42,15 @@ def f1(told: str, right: Sequence[str]) -> float:
 
 
 def answer_scores(
-    told: Sequence[str], right: Sequence[Sequence[str]], *, nats_N: Sequence[float] | None = None
+    told: Sequence[str],
+    right: Sequence[Sequence[str]],
+    *,
+    forced: Sequence[str] | None = None,
+    nats_N: Sequence[float] | None = None,
 ) -> Figures:
     """Score answers ("" for none) of N questions; `nats_N` is each question's loss. Means over questions, and F1 apart
-    of those that have an answer and those that have none, where there are both."""
+    of those that have an answer and those that have none, where there are both. `forced` is what would be answered if
+    one always had to: its F1, of the questions that have an answer, tells finding it from knowing that it is there."""
     f1_N = np.array([f1(one, some) for one, some in zip(told, right, strict=True)])
     exact_N = np.array([exact(one, some) for one, some in zip(told, right, strict=True)])
     answerable_N = np.array([bool(some) for some in right])
@@ -53,6 +58,8 @@ def answer_scores(
     if answerable_N.any() and not answerable_N.all():
         figures["F1 answerable"] = float(f1_N[answerable_N].mean())
         figures["F1 unanswerable"] = float(f1_N[~answerable_N].mean())
+        if forced is not None:
+            figures["F1 forced"] = float(np.mean([f1(*pair) for pair in zip(forced, right, strict=True) if pair[1]]))
     spread = None if nats_N is None or len(nats_N) < 2 else float(np.std(nats_N, ddof=1) / len(nats_N) ** 0.5)
     return Figures(
         examples=len(told),

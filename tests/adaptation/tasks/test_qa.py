@@ -56,7 +56,9 @@ def test_answers_are_learnt_saved_and_predicted_again(encoder: Path, files: File
     silent = sum(not some for some in split.parts["test"].labels) / 60
     assert floor.scores["test"].figures["F1"] == pytest.approx(silent)
     assert scores.figures["F1"] > silent + 0.2
-    assert set(scores.figures) == {"F1", "EM", "F1 answerable", "F1 unanswerable"}
+    assert set(scores.figures) == {"F1", "EM", "F1 answerable", "F1 unanswerable", "F1 forced"}
+    assert list(scores.figures) == list(floor.scores["test"].figures)
+    assert scores.figures["F1 forced"] >= scores.figures["F1 answerable"]
     card = (tmp_path / "out" / "model" / "README.md").read_text(encoding="utf-8")
     threshold = json.loads((tmp_path / "out" / "model" / "task.json").read_text())["threshold"]
     assert f"less than {threshold:.3f} likelier (in nats), chosen on dev" in card

@@ -167,13 +167,14 @@ class QuestionsTrial:
         return _measured(found, texts, self.threshold)
 
     def floor(self) -> Floor | None:
-        """Never an answer, or the sentence that has most of the question's words."""
+        """Never an answer where it may be withheld, else the sentence that has most of the question's words."""
         silent = self.threshold is not None
         described = "no answer to any question" if silent else "the sentence with most of the question's words"
         scores = {}
         for name, part in self.split.held_out.items():
-            told = ["" if silent else likest_sentence(*pair) for pair in part.texts]
-            scores[name] = answer_scores(told, _right(part))
+            forced = [likest_sentence(*pair) for pair in part.texts]
+            told = [""] * len(forced) if silent else forced
+            scores[name] = answer_scores(told, _right(part), forced=forced if silent else None)
         return Floor(described, scores)
 
     def save(self, folder: Path) -> None:
@@ -246,7 +247,8 @@ def _measured(found: Answers, part: LabelledTexts, threshold: float | None) -> M
         (question, some[0] if some else "", answer, f"{margin:.4f}")
         for (question, _), some, answer, margin in zip(part.texts, right, told, found.margins, strict=True)
     ]
-    scores = answer_scores(told, right, nats_N=found.nats)
+    forced = None if threshold is None else found.texts
+    scores = answer_scores(told, right, forced=forced, nats_N=found.nats)
     return Measured(scores, ("question", "answer", "predicted", "margin"), rows)
 
 
