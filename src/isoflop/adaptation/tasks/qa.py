@@ -169,7 +169,8 @@ class QuestionsTrial:
     def floor(self) -> Floor | None:
         """Never an answer where it may be withheld, else the sentence that has most of the question's words."""
         silent = self.threshold is not None
-        described = "no answer to any question" if silent else "the sentence with most of the question's words"
+        likest = "the sentence with most of the question's words"
+        described = f"no answer to any question; forced to one, {likest}" if silent else likest
         scores = {}
         for name, part in self.split.held_out.items():
             forced = [likest_sentence(*pair) for pair in part.texts]
