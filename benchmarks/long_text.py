@@ -44,8 +44,7 @@ WAYS = {
     "window": {"long": "window"},
     "strided": {"long": "strided"},
 }
-PARTS = 8
-"""In which a batch of whole texts is computed: sixteen at once were too many for 24 GB with all-MiniLM-L6-v2."""
+BATCH = 16
 LONGEST_WINDOW = 2_560
 """Tokens that a model with windows or strides reads: all of these texts."""
 PLAN = """
@@ -106,8 +105,9 @@ def _measured(asked: argparse.Namespace, model: Path, files: Files, way: str) ->
     columns = {"text": "dialogue", "label": "section_header"} if asked.dialogues else {}
     split = task_named("classify", WAYS[way] | columns).read(files)
     in_one = way in ("window", "strided")
-    longest, parts = (LONGEST_WINDOW, PARTS) if in_one else (asked.max_length, 1)
-    how = {"batch": 16, "longest": longest, "seed": asked.seed, "accumulate": parts}
+    # whole texts go through the model one by one: nothing is padded, and a batch of long ones takes no memory for all
+    longest, parts = (LONGEST_WINDOW, BATCH) if in_one else (asked.max_length, 1)
+    how = {"batch": BATCH, "longest": longest, "seed": asked.seed, "accumulate": parts}
     recipe = Recipe(learning_rate=asked.lr, epochs=asked.epochs, **how)
     what = "dialogues" if asked.dialogues else asked.place
     started, out = time.process_time(), asked.out / f"{what}-{way}-seed{asked.seed}"

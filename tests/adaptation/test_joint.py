@@ -148,3 +148,11 @@ def test_a_rising_alpha_is_no_divergence(encoder: Path, split: Split, tmp_path: 
     recipe = Recipe(Full(), 1e-4, batch=20, epochs=1, joint=Joint(0.0, 100.0))
     *_, result = finetune(encoder, split, out=tmp_path, recipe=recipe)
     assert isinstance(result, Result)
+
+
+def test_a_part_is_as_long_as_its_own_longest_text(encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = Classifier(read_pretrained(encoder).model, 2, pooling="mean").eval()
+    batch, lengths, states = padded([[7] * 9, [9, 10], [11, 12, 13]], [0, 1, 1]), [], model.body.states  # type: ignore[operator]
+    monkeypatch.setattr(model.body, "states", lambda batch: lengths.append(batch.inputs.shape[1]) or states(batch))
+    backward(Objective(model, AnswerLoss(), None), batch, parts=3)
+    assert lengths == [9, 2, 3]

@@ -33,13 +33,16 @@ class Objective(nn.Module):
         return getattr(self.model, "compute_dtype", torch.float32)
 
     def loss(self, batch: Batch | JointBatch) -> Tensor:
-        """The mean over the batch's answers, with α and the pretraining loss of the text in a joint batch."""
+        """The mean over the batch's answers, with α and the pretraining loss of the text in a joint batch.
+
+        A part of a batch is computed as long as its own longest text.
+        """
         if isinstance(batch, Batch):
-            return self._task_loss(batch)
-        task = batch.alpha * self._task_loss(batch.task)
+            return self._task_loss(batch.trimmed())
+        task = batch.alpha * self._task_loss(batch.task.trimmed())
         if not (batch.text.targets != IGNORED).any():  # texts of one token have nothing to predict
             return task
-        return task + batch.share * batch_loss(self.model.body, batch.text)
+        return task + batch.share * batch_loss(self.model.body, batch.text.trimmed())
 
     def _task_loss(self, batch: Batch) -> Tensor:
         if self.answers.is_plain:

@@ -42,5 +42,25 @@ class Batch(NamedTuple):
         for start in range(0, len(self.inputs), sequences):
             yield self._mapped(itemgetter(slice(start, start + sequences)))
 
+    def trimmed(self) -> Batch:
+        """The same without the places at the end that hold no token of any sequence; one without padding says so.
+
+        Targets of tokens are cut with them, labels of sequences are not. A batch that has a source stays as it is.
+        """
+        if self.documents is None or self.source is not None:
+            return self
+        length, there_BT = self.inputs.shape[1], self.documents != PADDING
+        longest = max(1, int(there_BT.any(dim=0).sum()))
+        if longest < length and there_BT[:, longest:].any():  # padding stands between tokens
+            return self
+        of_tokens = self.targets.shape[1] == length and bool((self.targets[:, longest:] == IGNORED).all())
+        documents = self.documents[:, :longest]
+        return self._replace(
+            inputs=self.inputs[:, :longest],
+            targets=self.targets[:, :longest] if of_tokens else self.targets,
+            documents=None if bool((documents == PADDING + 1).all()) else documents,
+            segments=None if self.segments is None else self.segments[:, :longest],
+        )
+
     def _mapped(self, change: Callable[[Tensor], Tensor]) -> Batch:
         return Batch._make(None if part is None else change(part) for part in self)

@@ -93,7 +93,7 @@ class BiEncoder(TaskModel):
         if self.parts == 1:
             return batch_vectors(self.body, batch, self.pooling)
         some = batch.split(math.ceil(len(batch.inputs) / self.parts))
-        made = [checkpoint(batch_vectors, self.body, part, self.pooling, use_reentrant=False) for part in some]
+        made = [checkpoint(batch_vectors, self.body, one.trimmed(), self.pooling, use_reentrant=False) for one in some]
         return torch.cat(made)
 
 
