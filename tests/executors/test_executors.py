@@ -235,6 +235,9 @@ def test_a_cluster_is_reached_after_another_did_not_answer(
         RayExecutor("ray://127.0.0.1:9")
     with RayExecutor(ray_cluster.address) as executor:
         assert executor.slots == 2
+        with pytest.raises(UserError, match="joined a Ray cluster already"):
+            RayExecutor(ray_cluster.address)
+        assert executor._ray.is_initialized()  # what was there is not cut off
 
 
 def test_a_ray_node_that_is_killed_costs_no_record(ray_cluster: RayCluster, tmp_path: Path) -> None:

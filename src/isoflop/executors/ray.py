@@ -19,11 +19,13 @@ class RayExecutor:
     """A cluster that `ray start` made; each task gets `cpus` and `gpus` of it.
 
     `address` is "auto" on a machine of the cluster, or ray://HOST:PORT from elsewhere. Raises `UserError` where there
-    is no cluster, or no Ray.
+    is no cluster, or no Ray, or where this process has joined one already.
     """
 
     def __init__(self, address: str = "auto", *, cpus: float = 1, gpus: float = 0) -> None:
         self._ray = _imported()
+        if self._ray.is_initialized():
+            raise UserError("This process has joined a Ray cluster already: call ray.shutdown() first.")
         self._connect(address)
         have = self._ray.cluster_resources()
         self.slots = int(min(have.get(kind, 0.0) / wanted for kind, wanted in (("CPU", cpus), ("GPU", gpus)) if wanted))
